@@ -1,0 +1,189 @@
+//! Settings (design §6): built-in defaults ← file ← environment, one tree for all processes.
+//!
+//! Each process reads the top level and its own sections; unknown section names and unknown keys of what it reads
+//! are errors.
+
+mod apps;
+mod load;
+mod source;
+mod types;
+
+pub use apps::{App, AppSettings, Apps, CustomerService, RongCloudSettings};
+pub use load::{Loaded, SettingsError};
+pub use types::{List, Seconds, SecretUrl, UtcOffset};
+
+use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The top level: what every process reads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Common {
+    /// SQLite files and local media.
+    pub data_dir: PathBuf,
+    /// For absolute links, without a slash at the end. Empty (loopback only): taken from the request.
+    pub public_base_url: String,
+    /// How timestamps are written on the wire.
+    pub utc_offset: UtcOffset,
+    /// Name (key under `apps`) of the app that is meant where a dialect names none.
+    pub system_app: String,
+    /// Tenants. Empty: the two development apps.
+    pub apps: BTreeMap<String, AppSettings>,
+    pub state: StateSettings,
+    pub internal: InternalSettings,
+    pub log: LogSettings,
+    /// After SIGTERM connections are accepted for so long, 0–20.
+    pub drain: Seconds,
+    /// Worker threads of each server; 0: one per core.
+    pub workers: usize,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self {
+            data_dir: "data".into(),
+            public_base_url: String::new(),
+            utc_offset: UtcOffset::default(),
+            system_app: "kith".into(),
+            apps: BTreeMap::new(),
+            state: StateSettings::default(),
+            internal: InternalSettings::default(),
+            log: LogSettings::default(),
+            drain: Seconds(5),
+            workers: 0,
+        }
+    }
+}
+
+/// The state store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateSettings {
+    /// `redis://[:password@]host:port[/db]`, or `memory:`, which only `kith` can use.
+    pub url: SecretUrl,
+    /// Goes before every key, so that several installations can share one Redis.
+    pub prefix: String,
+}
+
+impl Default for StateSettings {
+    fn default() -> Self {
+        Self { url: SecretUrl::new("memory:"), prefix: "kith:".into() }
+    }
+}
+
+/// How services reach each other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InternalSettings {
+    /// Proves to a service that another service calls. Unset: a development token, on loopback only.
+    pub token: Option<Secret>,
+    /// svc-im-auth's internal listeners, tried in turn.
+    pub im_auth: List<String>,
+    /// svc-groups' internal listeners, tried in turn.
+    pub groups: List<String>,
+}
+
+impl Default for InternalSettings {
+    fn default() -> Self {
+        Self {
+            token: None,
+            im_auth: List(vec!["http://127.0.0.1:9081".into()]),
+            groups: List(vec!["http://127.0.0.1:9083".into()]),
+        }
+    }
+}
+
+/// Published with the source: good for loopback, refused elsewhere.
+const DEVELOPMENT_INTERNAL_TOKEN: &str = "kith-dev-internal";
+
+impl InternalSettings {
+    pub fn token(&self) -> Secret {
+        self.token.clone().unwrap_or_else(|| Secret::new(DEVELOPMENT_INTERNAL_TOKEN))
+    }
+}
+
+/// The log, on standard error. Levels come from `RUST_LOG` (default `info`).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// One process's part of the settings.
+pub trait Section: Default + Serialize + for<'de> Deserialize<'de> {
+    /// Its key at the top level.
+    const NAME: &'static str;
+
+    fn listen(&self) -> SocketAddr;
+    fn internal_listen(&self) -> SocketAddr;
+
+    /// Names of settings left at a development default that must not be used off loopback.
+    fn development_defaults(&self) -> Vec<&'static str>;
+
+    /// What is wrong beyond types, naming the setting.
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Common {
+    /// Checks the top level by itself.
+    pub fn validate(&self) -> Result<(), String> {
+        Apps::from_settings(self)?;
+        if self.drain.0 > 20 {
+            return Err("drain: longer than 20 seconds".into());
+        }
+        let url = self.state.url.expose();
+        if url != "memory:" && !url.starts_with("redis://") && !url.starts_with("rediss://") {
+            return Err("state.url: must be memory: or redis://…".into());
+        }
+        let base = &self.public_base_url;
+        if !base.is_empty() {
+            let host = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
+            if host.is_none_or(str::is_empty) || base.ends_with('/') || base.contains(['?', '#', ' ']) {
+                return Err("public_base_url: must be http(s)://host[:port][/path] without a slash at the end".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of top-level settings left at a development default.
+    pub fn development_defaults(&self) -> Vec<&'static str> {
+        let mut names = apps::development_defaults(self);
+        if self.internal.token.as_ref().is_none_or(|t| t.is_empty() || t.matches(DEVELOPMENT_INTERNAL_TOKEN)) {
+            names.push("internal.token");
+        }
+        if self.public_base_url.is_empty() {
+            names.push("public_base_url");
+        }
+        names
+    }
+
+    /// Refuses development defaults where anyone but this machine could connect (design §5.6).
+    pub fn refuse_development_defaults(&self, section: &impl Section) -> Result<(), String> {
+        let Some(open) = [section.listen(), section.internal_listen()].into_iter().find(|a| !a.ip().is_loopback())
+        else {
+            return Ok(());
+        };
+        let mut names = self.development_defaults();
+        names.extend(section.development_defaults());
+        match names.first() {
+            None => Ok(()),
+            Some(_) => Err(format!(
+                "{}: a development default cannot be used on {open}, which is not a loopback address; set it",
+                names.join(", ")
+            )),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The environment as a source: `KITH__SECTION__KEY`, and `KITH__SECTION__KEY_FILE` for a value in a file.
+//!
+//! Values stay text: the `config` crate's own source either parses them (long ids become floats) or knows no
+//! files.
+
+use config::{ConfigError, Map, Source, Value, ValueKind};
+use std::fs;
+
+const PREFIX: &str = "KITH__";
+const ORIGIN: &str = "the environment";
+
+#[derive(Debug, Clone)]
+pub(super) struct Environment(pub Vec<(String, String)>);
+
+impl Environment {
+    pub fn of_process() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        let all = std::env::vars_os();
+        Self(
+            all.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .filter(|(k, _)| k.starts_with(PREFIX))
+                .collect(),
+        )
+    }
+}
+
+impl Source for Environment {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        let mut values = Map::new();
+        for (name, value) in &self.0 {
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            let key = key.to_ascii_lowercase();
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if key.is_empty() || !key.chars().all(plain) || key.split("__").any(str::is_empty) {
+                return Err(ConfigError::Message(format!("{name}: not the name of a setting")));
+            }
+            let (key, value) = match key.strip_suffix("_file") {
+                None => (key, value.clone()),
+                Some(key) => {
+                    let text =
+                        fs::read_to_string(value).map_err(|e| ConfigError::Message(format!("{name}: {value}: {e}")))?;
+                    (key.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned())
+                }
+            };
+            let key = key.replace("__", ".");
+            if values.contains_key(&key) {
+                return Err(ConfigError::Message(format!("{name}: given twice, as a value and as a file")));
+            }
+            values.insert(key, Value::new(Some(&ORIGIN.to_owned()), ValueKind::String(value)));
+        }
+        Ok(values)
+    }
+}

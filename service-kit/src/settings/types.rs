@@ -1,0 +1,199 @@
+//! Types of settings that come as text from the environment.
+
+use chrono::FixedOffset;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A list: in a file an array, in the environment separated by commas (spaces around and empty parts are dropped).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T> Deserialize<'de> for List<T>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+        impl<'de, T> de::Visitor<'de> for Visitor<T>
+        where
+            T: FromStr,
+            T::Err: fmt::Display,
+        {
+            type Value = List<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list, or a string of parts separated by commas")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<List<T>, E> {
+                v.split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .map(|part| part.parse().map_err(|e| E::custom(format!("{part}: {e}"))))
+                    .collect::<Result<_, E>>()
+                    .map(List)
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
+                let mut parts = Vec::new();
+                while let Some(part) = seq.next_element::<String>()? {
+                    parts.push(part.parse().map_err(|e| de::Error::custom(format!("{part}: {e}")))?);
+                }
+                Ok(List(parts))
+            }
+        }
+        d.deserialize_any(Visitor(PhantomData))
+    }
+}
+
+/// A span of time in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seconds(pub u64);
+
+impl From<Seconds> for Duration {
+    fn from(s: Seconds) -> Self {
+        Self::from_secs(s.0)
+    }
+}
+
+/// A URL whose password is not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    fn masked(&self) -> String {
+        // scheme://user:password@host, and parameters such as ?password=…
+        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        let (rest, query) = rest.split_once('?').map_or((rest, ""), |(r, _)| (r, "?***"));
+        match rest.rsplit_once('@') {
+            None => format!("{scheme}://{rest}{query}"),
+            Some((login, host)) => {
+                let user = login.split(':').next().unwrap_or_default();
+                format!("{scheme}://{user}:***@{host}{query}")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+impl fmt::Display for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+impl Serialize for SecretUrl {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.masked())
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretUrl {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d).map(Self)
+    }
+}
+
+/// `+08:00`: how timestamps are written on the wire, at most 14 hours from UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UtcOffset(FixedOffset);
+
+impl UtcOffset {
+    pub fn fixed(self) -> FixedOffset {
+        self.0
+    }
+}
+
+impl Default for UtcOffset {
+    fn default() -> Self {
+        // A constant within the type's range: east_opt cannot fail.
+        Self(FixedOffset::east_opt(8 * 3600).unwrap_or_else(|| unreachable!()))
+    }
+}
+
+impl fmt::Display for UtcOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for UtcOffset {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let form = || "must be like +08:00, at most 14 hours from UTC".to_owned();
+        let (sign, rest) = match s.split_at_checked(1) {
+            Some(("+", rest)) => (1, rest),
+            Some(("-", rest)) => (-1, rest),
+            _ => return Err(form()),
+        };
+        let (hours, minutes) = rest.split_once(':').ok_or_else(form)?;
+        let digits = |s: &str| (s.len() == 2).then(|| s.parse::<u8>().ok()).flatten().map(i32::from);
+        let (hours, minutes) = digits(hours).zip(digits(minutes)).ok_or_else(form)?;
+        let seconds = sign * (hours * 3600 + minutes * 60);
+        if minutes > 59 || seconds.abs() > 14 * 3600 {
+            return Err(form());
+        }
+        FixedOffset::east_opt(seconds).map(Self).ok_or_else(form)
+    }
+}
+
+impl Serialize for UtcOffset {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for UtcOffset {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls_are_masked() {
+        for (url, shown) in [
+            ("memory:", "memory:"),
+            ("postgres://kith:s3cret@db/kith?sslmode=require", "postgres://kith:***@db/kith?***"),
+            ("redis://:s3c@ret@h:1/0", "redis://:***@h:1/0"),
+            ("redis://h:1", "redis://h:1"),
+        ] {
+            assert_eq!(format!("{:?}", SecretUrl::new(url)), shown);
+        }
+    }
+
+    #[test]
+    fn offsets_are_signed_hours_and_minutes() {
+        assert_eq!("+08:00".parse::<UtcOffset>().unwrap(), UtcOffset::default());
+        assert_eq!("-03:30".parse::<UtcOffset>().unwrap().to_string(), "-03:30");
+        for bad in ["", "8", "+8:00", "+08", "+08:60", "+15:00", "08:00", "+0a:00", "+08:00:00", "é8:00"] {
+            assert!(bad.parse::<UtcOffset>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Messages of the internal API: served on `internal_listen` under `/internal/…`, with the internal token.
+//! Answers are bare JSON; failures are [`Failure`] with the HTTP status of their kind.
+
+use crate::{AppId, Platform, Profile, Uid};
+use serde::{Deserialize, Serialize};
+
+/// Why an internal call failed: the reason's name in the error table and its public text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub code: String,
+    pub detail: Option<String>,
+}
+
+/// An account's full name: `(app, uid)`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AccountKey {
+    pub app_id: AppId,
+    pub uid: Uid,
+}
+
+/// `POST /internal/profiles`: at most [`MAX_PROFILES`] keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProfilesRequest {
+    pub keys: Vec<AccountKey>,
+}
+
+pub const MAX_PROFILES: usize = 1000;
+
+/// The known ones, in no particular order; keys without an account are left out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProfilesResponse {
+    pub profiles: Vec<Profile>,
+}
+
+/// `POST /internal/credentials/verify`: username and password of the system app.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct VerifyPasswordRequest {
+    pub username: Uid,
+    pub password: String,
+    /// The client's address, for the lock-out.
+    pub address: String,
+}
+
+/// `POST /internal/tokens/verify`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct VerifyTokenRequest {
+    pub token: String,
+}
+
+/// Who a credential belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub app_id: AppId,
+    pub uid: Uid,
+    pub is_admin: bool,
+    pub credential_version: i64,
+}
+
+/// `POST /internal/accounts/ensure`: makes an implicit account if there is none and sets what is given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnsureAccountRequest {
+    pub key: AccountKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icon: Option<String>,
+}
+
+/// The account after the call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnsureAccountResponse {
+    pub profile: Profile,
+}
+
+/// `POST /internal/tokens/issue`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IssueTokenRequest {
+    pub key: AccountKey,
+    pub platform: Platform,
+    /// Return a token again that still has half its life before it.
+    pub reuse: bool,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct IssueTokenResponse {
+    pub token: String,
+    /// Unix seconds.
+    pub expires_at: i64,
+}

@@ -1,0 +1,85 @@
+//! Scalars as the legacy clients send them: numbers as strings and strings as numbers (contract §0).
+
+use serde::{Deserialize, Deserializer, de};
+use std::fmt;
+
+/// Visits a string, or an integer as the string of its digits.
+///
+/// Other numbers are refused: a JSON number past 64 bits is only an approximation of the id that was meant.
+pub(crate) struct TextVisitor<F>(pub F);
+
+impl<'de, T, F> de::Visitor<'de> for TextVisitor<F>
+where
+    F: FnOnce(String) -> Result<T, String>,
+{
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, v: &str) -> Result<T, E> {
+        (self.0)(v.to_owned()).map_err(E::custom)
+    }
+
+    fn visit_string<E: de::Error>(self, v: String) -> Result<T, E> {
+        (self.0)(v).map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<T, E> {
+        (self.0)(v.to_string()).map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<T, E> {
+        (self.0)(v.to_string()).map_err(E::custom)
+    }
+}
+
+/// An integer, or a string of its digits. Range checks are the reader's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Int(pub i64);
+
+impl<'de> Deserialize<'de> for Int {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(TextVisitor(|s: String| {
+            s.trim().parse().ok().map(Int).ok_or_else(|| "must be an integer".to_owned())
+        }))
+    }
+}
+
+/// A boolean: `true`, `false`, 1, 0 or a string of one of these. Empty is false.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flag(pub bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Flag;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true or false")
+            }
+            fn visit_bool<E: de::Error>(self, v: bool) -> Result<Flag, E> {
+                Ok(Flag(v))
+            }
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Flag, E> {
+                match v {
+                    0 => Ok(Flag(false)),
+                    1 => Ok(Flag(true)),
+                    _ => Err(E::custom("must be true or false")),
+                }
+            }
+            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Flag, E> {
+                self.visit_u64(u64::try_from(v).unwrap_or(u64::MAX))
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Flag, E> {
+                match v.trim() {
+                    "1" | "true" => Ok(Flag(true)),
+                    "" | "0" | "false" => Ok(Flag(false)),
+                    _ => Err(E::custom("must be true or false")),
+                }
+            }
+        }
+        d.deserialize_any(Visitor)
+    }
+}
