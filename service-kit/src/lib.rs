@@ -3,10 +3,16 @@
 //!
 //! Knows no service and no table of theirs.
 
+pub mod client;
 pub mod clock;
 pub mod error;
+pub mod health;
+pub mod log;
+pub mod metrics;
+pub mod process;
 pub mod random;
 pub mod secret;
+pub mod server;
 pub mod settings;
 pub mod wire;
 

@@ -74,7 +74,7 @@ struct Inner {
 
 impl Apps {
     pub fn from_settings(common: &Common) -> Result<Self, String> {
-        let settings = effective(common);
+        let settings = common.effective_apps();
         let mut by_id = HashMap::new();
         let mut by_secret = HashMap::new();
         let mut auth_tokens = HashSet::new();

@@ -2,6 +2,7 @@
 
 use super::source::Environment;
 use super::{Common, Section};
+use crate::secret::Secret;
 use config::{Config, ConfigError, File, FileFormat, Value, ValueKind};
 use serde::Deserialize;
 use std::fmt;
@@ -94,9 +95,19 @@ impl Loaded {
 
     /// The top level, validated.
     pub fn common(&self) -> Result<Common, SettingsError> {
-        let common: Common = typed("", self.top.clone())?;
+        let mut common: Common = typed("", self.top.clone())?;
+        if let Some(token) = self.gateway_token() {
+            common.gateway_token = token;
+        }
         common.validate()?;
         Ok(common)
+    }
+
+    /// The one key of another's section that every service needs.
+    fn gateway_token(&self) -> Option<Secret> {
+        let (_, gateway) = self.sections.iter().find(|(name, _)| *name == "gateway")?;
+        let table = gateway.clone().into_table().ok()?;
+        table.get("token")?.clone().into_string().ok().map(Secret::new)
     }
 
     /// One process's section, validated, development defaults refused off loopback.

@@ -39,6 +39,9 @@ pub struct Common {
     pub drain: Seconds,
     /// Worker threads of each server; 0: one per core.
     pub workers: usize,
+    /// `gateway.token`, which the services need in order to believe the gateway. Filled in by the loader.
+    #[serde(skip)]
+    pub gateway_token: Secret,
 }
 
 impl Default for Common {
@@ -54,6 +57,7 @@ impl Default for Common {
             log: LogSettings::default(),
             drain: Seconds(5),
             workers: 0,
+            gateway_token: Secret::new(DEVELOPMENT_GATEWAY_TOKEN),
         }
     }
 }
@@ -98,6 +102,7 @@ impl Default for InternalSettings {
 
 /// Published with the source: good for loopback, refused elsewhere.
 const DEVELOPMENT_INTERNAL_TOKEN: &str = "kith-dev-internal";
+const DEVELOPMENT_GATEWAY_TOKEN: &str = "kith-dev-gateway";
 
 impl InternalSettings {
     pub fn token(&self) -> Secret {
@@ -158,11 +163,19 @@ impl Common {
         Ok(())
     }
 
+    /// The tenants in force: those given, or the two of development.
+    pub fn effective_apps(&self) -> BTreeMap<String, AppSettings> {
+        apps::effective(self)
+    }
+
     /// Names of top-level settings left at a development default.
     pub fn development_defaults(&self) -> Vec<&'static str> {
         let mut names = apps::development_defaults(self);
         if self.internal.token.as_ref().is_none_or(|t| t.is_empty() || t.matches(DEVELOPMENT_INTERNAL_TOKEN)) {
             names.push("internal.token");
+        }
+        if self.gateway_token.is_empty() || self.gateway_token.matches(DEVELOPMENT_GATEWAY_TOKEN) {
+            names.push("gateway.token");
         }
         if self.public_base_url.is_empty() {
             names.push("public_base_url");

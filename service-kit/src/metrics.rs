@@ -1,0 +1,107 @@
+//! Metrics in Prometheus' text format, one registry a server.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Seconds; from a cached read to the longest time a request may take.
+const LATENCY_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+
+/// A server's metrics. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Mutex<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    latency: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    running: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: Label,
+    outcome: Label,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: Label,
+}
+
+/// A label out of a bounded set: a route's pattern, a reason's name. Never text from a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Label(pub Cow<'static, str>);
+
+impl EncodeLabelValue for Label {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.write_str(&self.0)
+    }
+}
+
+fn latency_histogram() -> Histogram {
+    Histogram::new(LATENCY_BUCKETS)
+}
+
+impl Metrics {
+    /// `service` becomes a label of every metric.
+    pub fn new(service: &'static str) -> Self {
+        let mut registry = Registry::with_labels([(Cow::Borrowed("service"), Cow::Borrowed(service))].into_iter());
+        let requests = Family::default();
+        let latency = Family::new_with_constructor(latency_histogram as fn() -> Histogram);
+        let running = Gauge::default();
+        registry.register("kith_requests", "Requests answered, by route and outcome", requests.clone());
+        registry.register_with_unit(
+            "kith_request_duration",
+            "Time from a request's head to its answer's head, by route",
+            Unit::Seconds,
+            latency.clone(),
+        );
+        registry.register("kith_requests_running", "Requests being served", running.clone());
+        let build = Family::<[(&str, &str); 1], Gauge>::default();
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        registry.register("kith_build_info", "Version of this process", build);
+        Self(Arc::new(Inner { registry: Mutex::new(registry), requests, latency, running }))
+    }
+
+    /// Adds metrics of a part: counters, gauges, or a `Collector` that reads them when asked.
+    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.0.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A request begins; it ends when the guard is dropped.
+    pub fn begin(&self) -> Running {
+        self.0.running.inc();
+        Running(self.clone())
+    }
+
+    pub fn request(&self, route: Cow<'static, str>, outcome: Cow<'static, str>, took: Duration) {
+        let labels = RequestLabels { route: Label(route.clone()), outcome: Label(outcome) };
+        self.0.requests.get_or_create(&labels).inc();
+        self.0.latency.get_or_create(&RouteLabels { route: Label(route) }).observe(took.as_secs_f64());
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::new();
+        encode(&mut out, &self.0.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(out)
+    }
+}
+
+/// Counts a running request.
+pub struct Running(Metrics);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.running.dec();
+    }
+}
