@@ -9,6 +9,7 @@ pub mod error;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod params;
 pub mod process;
 pub mod random;
 pub mod secret;
