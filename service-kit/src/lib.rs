@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod error;
 pub mod health;
+pub mod internal;
 pub mod log;
 pub mod metrics;
 pub mod params;

@@ -5,7 +5,8 @@ mod entry;
 mod internal;
 mod run;
 
-pub use entry::Context;
+pub use entry::{AccessLine, Context};
+pub(crate) use internal::INTERNAL_TOKEN;
 pub use run::{Running, until_signal};
 
 use crate::error::{Code, Error};
