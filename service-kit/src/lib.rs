@@ -3,8 +3,10 @@
 //!
 //! Knows no service and no table of theirs.
 
+pub mod auth;
 pub mod client;
 pub mod clock;
+pub mod directory;
 pub mod error;
 pub mod health;
 pub mod internal;
