@@ -8,6 +8,9 @@ pub mod error;
 pub mod random;
 pub mod secret;
 pub mod settings;
+pub mod state;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod wire;
 
 pub use error::{Code, Error, Kind, Result};
