@@ -18,6 +18,9 @@ pub mod random;
 pub mod secret;
 pub mod server;
 pub mod settings;
+pub mod state;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod wire;
 
 pub use error::{Code, Error, Kind, Result};

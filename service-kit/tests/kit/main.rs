@@ -1,0 +1,4 @@
+//! What the kit does against real servers.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+mod state;
