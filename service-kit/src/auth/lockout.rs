@@ -62,7 +62,9 @@ impl Lockout {
         let counted: Result<Vec<u64>> = self.0.state.count(keys, WINDOW).await;
         let meanwhile = self.0.meanwhile.count(keys, WINDOW).await.unwrap_or_default();
         match counted {
-            Ok(counts) => counts.iter().zip(meanwhile.iter().chain(std::iter::repeat(&0))).map(|(a, b)| a + b).collect(),
+            Ok(counts) => {
+                counts.iter().zip(meanwhile.iter().chain(std::iter::repeat(&0))).map(|(a, b)| a + b).collect()
+            }
             Err(_) => meanwhile,
         }
     }
