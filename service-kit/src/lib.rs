@@ -4,10 +4,14 @@
 //! Knows no service and no table of theirs.
 
 pub mod clock;
+#[cfg(feature = "db")]
+pub mod db;
 pub mod error;
 pub mod random;
 pub mod secret;
 pub mod settings;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod wire;
 
 pub use error::{Code, Error, Kind, Result};
