@@ -6,6 +6,8 @@
 pub mod auth;
 pub mod client;
 pub mod clock;
+#[cfg(feature = "db")]
+pub mod db;
 pub mod directory;
 pub mod error;
 pub mod health;
@@ -17,6 +19,8 @@ pub mod process;
 pub mod random;
 pub mod secret;
 pub mod server;
+#[cfg(feature = "db")]
+pub mod service;
 pub mod settings;
 pub mod state;
 #[cfg(feature = "testkit")]

@@ -163,6 +163,15 @@ impl Common {
         Ok(())
     }
 
+    /// A service's database: the one named, or a SQLite file of its own in `data_dir`.
+    pub fn database_url(&self, section: &str, url: &SecretUrl) -> String {
+        if !url.expose().is_empty() {
+            return url.expose().to_owned();
+        }
+        // sqlite:// and a relative path, or a third slash and an absolute one.
+        format!("sqlite://{}", self.data_dir.join(format!("{section}.db")).display())
+    }
+
     /// The tenants in force: those given, or the two of development.
     pub fn effective_apps(&self) -> BTreeMap<String, AppSettings> {
         apps::effective(self)
