@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::health::Health;
 use crate::metrics::{Metrics, Reading};
 use crate::server::{Listeners, Spec};
-use crate::settings::{Apps, Common, Section, SecretUrl};
+use crate::settings::{Apps, Common, SecretUrl, Section};
 use crate::state::State;
 
 /// What a service is given from outside: `kith` shares one store, tests hold the clock.
@@ -90,7 +90,6 @@ fn readings_of_db(db: Db) -> impl Fn() -> Vec<Reading> + Send + Sync + 'static {
             Reading::counter("refused", "Jobs refused because the queue was full", s.refused),
             Reading::counter("expired", "Jobs not run: waited too long, or their caller had gone", s.expired),
             Reading::counter("timeouts", "Callers who gave up waiting", s.timeouts),
-            Reading::counter("grouped", "Jobs that shared a commit with others", s.grouped),
             Reading::counter("retries", "Jobs run again", s.retries),
             Reading::counter("connections_lost", "Connections found dead", s.lost),
         ]

@@ -1,9 +1,9 @@
 //! How these types appear in the API documents.
 
-use crate::{AppId, ByteText, Flag, Gender, GroupId, Int, Many, Platform, Text, Uid};
+use crate::{AppId, ByteText, Flag, Gender, GroupId, Int, Platform, Text, Uid};
 use std::borrow::Cow;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 fn text(min: usize, max: usize, what: &str) -> RefOr<Schema> {
@@ -80,17 +80,5 @@ impl<const MAX: usize> PartialSchema for ByteText<MAX> {
 impl<const MAX: usize> ToSchema for ByteText<MAX> {
     fn name() -> Cow<'static, str> {
         format!("ByteText{MAX}").into()
-    }
-}
-
-impl<T: ToSchema, const MAX: usize> PartialSchema for Many<T, MAX> {
-    fn schema() -> RefOr<Schema> {
-        RefOr::T(Schema::from(ArrayBuilder::new().items(T::schema()).max_items(Some(MAX))))
-    }
-}
-
-impl<T: ToSchema, const MAX: usize> ToSchema for Many<T, MAX> {
-    fn name() -> Cow<'static, str> {
-        format!("{MAX}{}", T::name()).into()
     }
 }

@@ -1,7 +1,7 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use service_kit::Secret;
-use service_kit::settings::{List, Section, SecretUrl};
+use service_kit::settings::{List, SecretUrl, Section};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 

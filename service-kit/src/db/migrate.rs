@@ -161,6 +161,8 @@ fn check_wal(c: &mut SqliteConnection) -> Result<(), OpenError> {
         .map_err(|e| OpenError::System(e.to_string()))?;
     match mode.as_str() {
         "wal" => Ok(()),
-        _ => Err(OpenError::System(format!("SQLite cannot use a write-ahead log on this file system (it uses {mode})"))),
+        _ => {
+            Err(OpenError::System(format!("SQLite cannot use a write-ahead log on this file system (it uses {mode})")))
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 pub const FAILURE_HEADER: HeaderName = HeaderName::from_static("x-kith-failure");
 
 /// An empty payload. (What serde flattens must be a struct or a map, not a unit.)
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Nothing {}
 
 /// A handler's outcome in the words of family `W`.

@@ -52,13 +52,7 @@ impl std::ops::Deref for Core {
 
 impl Core {
     /// Puts the parts together; the directory and the credential check look into this very service.
-    pub fn new(
-        settings: &ImAuthSettings,
-        db: Db,
-        state: State,
-        clock: Clock,
-        apps: Apps,
-    ) -> Result<Self> {
+    pub fn new(settings: &ImAuthSettings, db: Db, state: State, clock: Clock, apps: Apps) -> Result<Self> {
         let passwords = Passwords::start(settings.password_threads)?;
         let lockout = Lockout::new(state.clone(), settings.lockout_exempt.0.clone());
         let keys = TokenKeys::new(&settings.token)?;
@@ -76,8 +70,7 @@ impl Core {
             directory: directory.clone(),
             system_app: apps.system().id.clone(),
         };
-        let credentials =
-            Credentials::new(apps.system().id.clone(), lockout, directory.clone(), verifier.clone());
+        let credentials = Credentials::new(apps.system().id.clone(), lockout, directory.clone(), verifier.clone());
         Ok(Self(Arc::new(Parts {
             db,
             state,

@@ -227,8 +227,7 @@ impl Core {
     pub async fn force_logout(&self, key: AccountKey, platform: Option<Platform>) -> Result<()> {
         let ended = TokenState::Revoked.number();
         let ids = self.db.write(move |conn| Ok(store::end_tokens(conn, &key, platform, ended)?)).await?;
-        let copies: Vec<(String, String)> =
-            ids.iter().map(|id| (cache::token_state(id), ended.to_string())).collect();
+        let copies: Vec<(String, String)> = ids.iter().map(|id| (cache::token_state(id), ended.to_string())).collect();
         for copies in copies.chunks(1000) {
             if let Err(e) = self.state.set_many(copies, cache::TOKEN_STATE_TTL).await {
                 log::warn!("ended tokens count as live for up to 5 s: {}", e.chain());

@@ -58,10 +58,7 @@ impl TokenResponse {
 /// `POST /auth/user_register`
 #[utoipa::path(post, path = "/auth/user_register", request_body = RegisterRequest,
     responses((status = 200, body = TokenResponse)))]
-pub async fn user_register(
-    core: Data<Core>,
-    params: Params<ErrCodeMsg, RegisterRequest>,
-) -> HandledB<TokenResponse> {
+pub async fn user_register(core: Data<Core>, params: Params<ErrCodeMsg, RegisterRequest>) -> HandledB<TokenResponse> {
     let req = params.into_inner();
     let app = core.app_of_secret(&req.secret)?;
     let registration = Registration {
@@ -96,10 +93,7 @@ pub struct UserTokenRequest {
 /// `POST /auth/user_token`
 #[utoipa::path(post, path = "/auth/user_token", request_body = UserTokenRequest,
     responses((status = 200, body = TokenResponse)))]
-pub async fn user_token(
-    core: Data<Core>,
-    params: Params<ErrCodeMsg, UserTokenRequest>,
-) -> HandledB<TokenResponse> {
+pub async fn user_token(core: Data<Core>, params: Params<ErrCodeMsg, UserTokenRequest>) -> HandledB<TokenResponse> {
     let req = params.into_inner();
     let app = core.app_of_secret(&req.secret)?;
     let key = AccountKey { app_id: app.id.clone(), uid: req.uid.clone() };

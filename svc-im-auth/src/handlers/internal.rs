@@ -34,10 +34,7 @@ pub async fn verify_password(
 }
 
 /// `POST /internal/tokens/verify`
-pub async fn verify_token(
-    core: Data<Core>,
-    params: Params<Internal, VerifyTokenRequest>,
-) -> HandledInternal<Identity> {
+pub async fn verify_token(core: Data<Core>, params: Params<Internal, VerifyTokenRequest>) -> HandledInternal<Identity> {
     Ok(Reply::new(core.verifier.token(params.into_inner()).await?))
 }
 

@@ -18,6 +18,7 @@ pub struct OnlineStatusRequest {
     operation_id: Text<256>,
     secret: Text<32, 1>,
     #[serde(rename = "userIDList")]
+    #[schema(value_type = Vec<Uid>, max_items = 200)]
     user_ids: Many<Uid, 200>,
 }
 
@@ -77,6 +78,7 @@ pub async fn get_users_online_status(
 pub struct UsersInfoRequest {
     secret: Text<32, 1>,
     #[serde(rename = "userIDList")]
+    #[schema(value_type = Vec<Uid>, max_items = 200)]
     user_ids: Many<Uid, 200>,
 }
 
@@ -159,10 +161,7 @@ pub struct UpdateUserInfoRequest {
 /// `POST /user/update_user_info`
 #[utoipa::path(post, path = "/user/update_user_info", request_body = UpdateUserInfoRequest,
     responses((status = 200)))]
-pub async fn update_user_info(
-    core: Data<Core>,
-    params: Params<ErrCodeMsg, UpdateUserInfoRequest>,
-) -> HandledB {
+pub async fn update_user_info(core: Data<Core>, params: Params<ErrCodeMsg, UpdateUserInfoRequest>) -> HandledB {
     let req = params.into_inner();
     let app = core.app_of_secret(&req.secret)?;
     let key = AccountKey { app_id: app.id.clone(), uid: req.uid };

@@ -3,6 +3,7 @@
 use super::schema::accounts;
 use diesel::dsl::case_when;
 use diesel::prelude::*;
+use diesel::query_dsl::methods::FilterDsl;
 use service_kit::db::DbConn;
 use service_kit::on_backend;
 use shared_models::internal::AccountKey;
@@ -110,18 +111,13 @@ macro_rules! assignments {
             changes.clone(),
             accounts::icon_changed_at.eq(case_when(is_other, moved).otherwise(accounts::icon_changed_at)),
             accounts::icon.eq(coalesce(changes.icon.clone(), accounts::icon)),
-            accounts::credential_version
-                .eq(accounts::credential_version + i64::from(changes.password_hash.is_some())),
+            accounts::credential_version.eq(accounts::credential_version + i64::from(changes.password_hash.is_some())),
         )
     }};
 }
 
 pub fn find_account(conn: &mut DbConn, key: &AccountKey) -> QueryResult<Option<AccountRow>> {
-    accounts::table
-        .find((key.app_id.as_str(), key.uid.as_str()))
-        .select(AccountRow::as_select())
-        .first(conn)
-        .optional()
+    accounts::table.find((key.app_id.as_str(), key.uid.as_str())).select(AccountRow::as_select()).first(conn).optional()
 }
 
 /// Those of `uids` that have an account in the app, in no particular order.
@@ -130,9 +126,7 @@ pub fn list_accounts(conn: &mut DbConn, app_id: &str, uids: &[String]) -> QueryR
     // SQLite limits the number of variables.
     for chunk in uids.chunks(500) {
         rows.extend(
-            accounts::table
-                .filter(accounts::app_id.eq(app_id))
-                .filter(accounts::uid.eq_any(chunk))
+            QueryDsl::filter(accounts::table, accounts::app_id.eq(app_id).and(accounts::uid.eq_any(chunk)))
                 .select(AccountRow::as_select())
                 .load(conn)?,
         );
@@ -147,24 +141,17 @@ pub fn register_account(
     changes: &Changes,
     now: Stamp,
 ) -> QueryResult<Option<AccountRow>> {
-    on_backend!(conn, c => diesel::insert_into(accounts::table)
+    let upsert = diesel::insert_into(accounts::table)
         .values(row)
         .on_conflict((accounts::app_id, accounts::uid))
         .do_update()
-        .set(assignments!(changes, now))
-        .filter(accounts::implicit.eq(true))
-        .returning(AccountRow::as_returning())
-        .get_result(c)
-        .optional())
+        .set(assignments!(changes, now));
+    let of_implicit = FilterDsl::filter(upsert, accounts::implicit.eq(true));
+    on_backend!(conn, c => of_implicit.returning(AccountRow::as_returning()).get_result(c).optional())
 }
 
 /// Inserts an account, or changes the one that is there.
-pub fn ensure_account(
-    conn: &mut DbConn,
-    row: &AccountRow,
-    changes: &Changes,
-    now: Stamp,
-) -> QueryResult<AccountRow> {
+pub fn ensure_account(conn: &mut DbConn, row: &AccountRow, changes: &Changes, now: Stamp) -> QueryResult<AccountRow> {
     on_backend!(conn, c => diesel::insert_into(accounts::table)
         .values(row)
         .on_conflict((accounts::app_id, accounts::uid))
