@@ -163,6 +163,11 @@ impl Common {
         Ok(())
     }
 
+    /// Whether the gateway token is the published one.
+    pub fn gateway_token_is_development(&self) -> bool {
+        self.gateway_token.is_empty() || self.gateway_token.matches(DEVELOPMENT_GATEWAY_TOKEN)
+    }
+
     /// A service's database: the one named, or a SQLite file of its own in `data_dir`.
     pub fn database_url(&self, section: &str, url: &SecretUrl) -> String {
         if !url.expose().is_empty() {
@@ -183,7 +188,7 @@ impl Common {
         if self.internal.token.as_ref().is_none_or(|t| t.is_empty() || t.matches(DEVELOPMENT_INTERNAL_TOKEN)) {
             names.push("internal.token");
         }
-        if self.gateway_token.is_empty() || self.gateway_token.matches(DEVELOPMENT_GATEWAY_TOKEN) {
+        if self.gateway_token_is_development() {
             names.push("gateway.token");
         }
         if self.public_base_url.is_empty() {
