@@ -13,6 +13,8 @@ pub mod error;
 pub mod health;
 pub mod internal;
 pub mod log;
+#[cfg(feature = "media")]
+pub mod media;
 pub mod metrics;
 pub mod params;
 pub mod process;

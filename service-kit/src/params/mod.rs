@@ -7,7 +7,7 @@ mod body;
 mod form;
 mod json;
 
-pub use body::{FORM_LIMIT, read_body};
+pub use body::{FORM_LIMIT, drain, read_body};
 
 use crate::error::{Code, Error, Result};
 use crate::wire::{Dialect, Envelope, Failure};
