@@ -3,6 +3,7 @@
 use crate::domain::Core;
 use crate::settings::ImAuthSettings;
 use crate::{routes, store};
+use service_kit::media::{LinkBase, MediaStore};
 use service_kit::server::{Running, Upgrade, serve};
 use service_kit::service::{Base, Environment};
 use service_kit::settings::Common;
@@ -19,13 +20,14 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
     let url = &settings.database_url;
     let base = Base::prepare("svc-im-auth", &common, &settings, url, store::MIGRATIONS, environment).await?;
     let Base { db, state, clock, apps, listeners, spec } = base;
+    let (media, links) = (MediaStore::open(&common)?, LinkBase::new(&common));
     let core = Core::new(&settings, db.clone(), state, clock, apps)?;
     let sweep = actix_rt::spawn(core.clone().sweep_tokens());
     let (public, internal) = (core.clone(), core);
     let running = serve(
         &spec,
         listeners,
-        move |cfg| routes::public(cfg, public.clone()),
+        move |cfg| routes::public(cfg, public.clone(), media.clone(), links.clone()),
         move |cfg| routes::internal(cfg, internal.clone()),
         None::<fn() -> Upgrade>,
     )

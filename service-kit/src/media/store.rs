@@ -5,7 +5,6 @@ use super::name::MediaName;
 use crate::error::{Code, Error, Result};
 use crate::settings::{Common, MediaSettings};
 use actix_web::web::Bytes;
-use futures_util::Stream;
 use futures_util::stream::BoxStream;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::SpawnedReqwestConnector;
@@ -127,13 +126,6 @@ impl MediaStore {
 
     fn path(&self, name: &MediaName) -> Path {
         self.0.prefix.clone().join(name.as_str())
-    }
-}
-
-impl Found {
-    /// The content as a body's stream.
-    pub fn into_stream(self) -> impl Stream<Item = object_store::Result<Bytes>> {
-        self.content
     }
 }
 
