@@ -64,6 +64,11 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
     }
 }
 
+/// One parameter of the query, for calls whose body is something else.
+pub fn query_value(req: &HttpRequest, name: &str) -> Result<Option<String>> {
+    form::value(req.query_string().as_bytes(), name)
+}
+
 fn is_multipart(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     kind.trim_start().get(..10).is_some_and(|k| k.eq_ignore_ascii_case("multipart/"))
