@@ -35,9 +35,9 @@ pub(super) fn value(text: &[u8], name: &str) -> Result<Option<String>> {
         let at = pair.iter().position(|&b| b == b'=').unwrap_or(pair.len());
         (pair[..at].to_vec(), pair.get(at + 1..).unwrap_or_default().to_vec())
     };
-    let named = text.split(|&b| b == b'&').map(parts).filter(|(n, _)| decoded(n).is_some_and(|n| n.trim() == name));
+    let mut named = text.split(|&b| b == b'&').map(parts).filter(|(n, _)| decoded(n).is_some_and(|n| n.trim() == name));
     let not_utf8 = || Error::parameter(name, "is not UTF-8");
-    named.last().map(|(_, value)| decoded(&value).ok_or_else(not_utf8)).transpose()
+    named.next_back().map(|(_, value)| decoded(&value).ok_or_else(not_utf8)).transpose()
 }
 
 fn decoded(part: &[u8]) -> Option<String> {
