@@ -112,7 +112,10 @@ mod tests {
     #[test]
     fn only_unique_violations_become_the_given_code() {
         let conflict: QueryResult<()> = Err(database_error(DatabaseErrorKind::UniqueViolation, "twice"));
-        assert_eq!(conflict.or_conflict(Code::AlreadyRegistered).err().map(|e| e.code()), Some(Code::AlreadyRegistered));
+        assert_eq!(
+            conflict.or_conflict(Code::AlreadyRegistered).err().map(|e| e.code()),
+            Some(Code::AlreadyRegistered)
+        );
         let other: QueryResult<()> = Err(database_error(DatabaseErrorKind::NotNullViolation, "null"));
         assert_eq!(other.or_conflict(Code::AlreadyRegistered).err().map(|e| e.code()), Some(Code::Internal));
     }

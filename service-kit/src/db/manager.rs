@@ -2,9 +2,7 @@
 
 use super::conn::DbConn;
 use super::target::Target;
-use diesel::connection::{
-    Connection, Instrumentation, InstrumentationEvent, SimpleConnection, TransactionManager,
-};
+use diesel::connection::{Connection, Instrumentation, InstrumentationEvent, SimpleConnection, TransactionManager};
 use diesel::r2d2::{ManageConnection, R2D2Connection};
 use diesel::{PgConnection, SqliteConnection};
 use std::fmt;

@@ -19,7 +19,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Both backends' migrations, the same names in both folders.
+/// Both backends' migrations, the same names in both folders. A `const` of `diesel_migrations::embed_migrations!`.
 pub struct Migrations {
     pub postgres: EmbeddedMigrations,
     pub sqlite: EmbeddedMigrations,
@@ -161,6 +161,8 @@ fn check_wal(c: &mut SqliteConnection) -> Result<(), OpenError> {
         .map_err(|e| OpenError::System(e.to_string()))?;
     match mode.as_str() {
         "wal" => Ok(()),
-        _ => Err(OpenError::System(format!("SQLite cannot use a write-ahead log on this file system (it uses {mode})"))),
+        _ => {
+            Err(OpenError::System(format!("SQLite cannot use a write-ahead log on this file system (it uses {mode})")))
+        }
     }
 }

@@ -125,7 +125,9 @@ mod tests {
         let Target::Sqlite { path, .. } = parse("sqlite://data/k.db").unwrap() else { panic!() };
         assert_eq!(path, PathBuf::from("./data/k.db"));
         assert!(matches!(parse("postgresql://h/d").unwrap(), Target::Pg(_)));
-        for bad in ["", "mysql://h/d", "sqlite::memory:", "sqlite://:memory:", "sqlite://", "sqlite://a.db?mode=ro", "a.db"] {
+        for bad in
+            ["", "mysql://h/d", "sqlite::memory:", "sqlite://:memory:", "sqlite://", "sqlite://a.db?mode=ro", "a.db"]
+        {
             assert!(matches!(parse(bad), Err(OpenError::Settings(_))), "{bad}");
         }
     }

@@ -27,7 +27,7 @@ impl Worker {
     }
 
     fn group(&mut self, first: Task, second: Task) {
-        let queue = self.queue.clone();
+        let (queue, counters) = (self.queue.clone(), self.counters.clone());
         let Some(conn) = self.begin_group(&first) else {
             // Each by itself finds out what is wrong, and answers in its own time.
             self.handle(first);
@@ -54,7 +54,10 @@ impl Worker {
         let mut answered = false;
         if sound {
             match commit(&mut conn.db) {
-                Ok(()) => answered = true,
+                Ok(()) => {
+                    Counters::add_many(&counters.grouped, members.len());
+                    answered = true;
+                }
                 Err(e) if commit_was_refused(&e) => {}
                 Err(e) => {
                     log::error!("commit of {} jobs failed: {e}", members.len());

@@ -141,8 +141,7 @@ impl PostgresServer {
             .output()
             .expect("initdb");
         assert!(done.status.success(), "initdb: {}", String::from_utf8_lossy(&done.stderr));
-        let mut file =
-            fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).expect("postgresql.conf");
+        let mut file = fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).expect("postgresql.conf");
         file.write_all(CONFIGURATION.as_bytes()).expect("postgresql.conf");
     }
 

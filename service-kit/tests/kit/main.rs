@@ -1,1 +1,5 @@
-fn main(){}
+//! Tests of service-kit against real servers: one binary, one file per part.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod db;
+mod db_outages;
