@@ -547,7 +547,14 @@ async fn two_doors_to_one_file_take_turns() {
             let db = doors[caller % 2].clone();
             tokio::spawn(async move {
                 for n in 0..30 {
-                    write_key(&db, format!("{caller}-{n}")).await.unwrap();
+                    let key = format!("{caller}-{n}");
+                    // Reads before it writes: with a plain BEGIN it could then not wait for the other door's lock.
+                    let insert_new = move |conn: &mut DbConn| {
+                        let rows: i64 = ledger::table.filter(ledger::key.eq(&key)).count().get_result(conn)?;
+                        assert_eq!(rows, 0);
+                        Ok(insert(conn, &key).map(drop)?)
+                    };
+                    db.transaction(insert_new).await.unwrap();
                 }
             })
         })
@@ -555,6 +562,7 @@ async fn two_doors_to_one_file_take_turns() {
     for caller in callers {
         caller.await.unwrap();
     }
+    assert_eq!(doors[0].stats().retries + doors[1].stats().retries, 0);
     let keys = keys(&doors[0]).await;
     assert_eq!((keys.len(), keys.values().sum::<usize>()), (240, 240));
 }
