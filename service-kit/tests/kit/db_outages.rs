@@ -110,7 +110,7 @@ async fn a_killed_server_costs_no_answered_write() {
     let db = open(&server.create_database("kith")).await;
     let load = Load::start(&db);
     let mut back = Instant::now();
-    for down in [0.1, 1.5] {
+    for down in [0.1, 3.2] {
         pause(1.0).await;
         server = aside(move || {
             server.kill();

@@ -3,3 +3,4 @@
 
 mod db;
 mod db_outages;
+mod db_sqlite;
