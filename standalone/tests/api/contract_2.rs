@@ -306,7 +306,9 @@ async fn update_changes_what_is_given_and_nothing_else() {
     }]}));
     kith.update(&uid, json!({})).await.ok_b();
     kith.update(&name("nobody"), json!({"name": "x"})).await.fails_b(404, "user not registered");
-    kith.update(&uid, json!({"name": "x", "email": "e".repeat(65)})).await.fails_b(400, "email: longer than 64 characters");
+    kith.update(&uid, json!({"name": "x", "email": "e".repeat(65)}))
+        .await
+        .fails_b(400, "email: longer than 64 characters");
     let info = kith.users_info(json!([uid])).await.ok_b();
     assert_eq!(info["data"][0]["name"], json!("n"), "nothing is half-written");
 }

@@ -40,7 +40,9 @@ async fn missing_parameters_are_named() {
     let kith = shared().await;
     kith.form("/im/user_get_token/", &[("password", "x")]).await.fails_c("username: missing");
     kith.form("/im/user_get_token/", &[("username", "x")]).await.fails_c("password: missing");
-    kith.form("/im/user_get_token/", &[("username", ""), ("password", "x")]).await.fails_c("username: must not be empty");
+    kith.form("/im/user_get_token/", &[("username", ""), ("password", "x")])
+        .await
+        .fails_c("username: must not be empty");
     kith.form("/im/user_get_token/", &[]).await.fails_c("username: missing");
 }
 
@@ -68,10 +70,7 @@ async fn a_token_is_accepted_instead_of_the_password_and_counts_when_both_are_gi
 async fn a_token_of_another_app_is_none_here() {
     let (kith, uid) = (shared().await, name("u"));
     kith.register_with(&uid, json!({"password": "password-1"})).await.ok_b();
-    let there = kith
-        .register_with(&uid, json!({"secret": crate::client::OTHER_SECRET}))
-        .await
-        .ok_b()["data"]["token"]
+    let there = kith.register_with(&uid, json!({"secret": crate::client::OTHER_SECRET})).await.ok_b()["data"]["token"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -104,7 +103,8 @@ async fn bodies_are_form_multipart_query_or_json_with_trailing_commas() {
     // The body wins over the query.
     kith.raw(&format!("{path}?username=nobody&password=no-password"), None, example.clone()).await.ok_c();
     // Keys are trimmed, null is absent, scalars may be numbers, the slash is optional.
-    let body = format!("{{\" username \": \"{uid}\", \"password\": \"password-1\", \"token\": null, \"platform\": \"3\"}}");
+    let body =
+        format!("{{\" username \": \"{uid}\", \"password\": \"password-1\", \"token\": null, \"platform\": \"3\"}}");
     kith.raw("/im/user_get_token", None, body).await.ok_c();
     kith.raw(path, None, "{\"username\": \"x\"").await.fails_c("the request's body is not JSON (line 1, column 16)");
     kith.raw(path, Some("multipart/form-data"), "x").await.fails_c("the request's body is not a readable form");

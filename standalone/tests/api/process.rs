@@ -65,6 +65,10 @@ impl Process {
         self.child = Some(spawn(command));
     }
 
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// What it printed on standard output since its last start.
     pub fn stdout(&self) -> String {
         std::fs::read_to_string(self.log.with_extension("out")).unwrap_or_default()

@@ -115,10 +115,8 @@ async fn a_token_that_was_never_issued_is_702_though_well_signed() {
 async fn keys_rotate_with_overlap() {
     let old = "old key, at least 32 bytes long.......";
     let new = "new key, at least 32 bytes long.......";
-    let mut places = crate::stack::Places::fresh(crate::stack::Kind::of_run()).with(&[
-        ("KITH__IM_AUTH__TOKEN__SIGNING_KID", "k1"),
-        ("KITH__IM_AUTH__TOKEN__KEYS__K1__SECRET", old),
-    ]);
+    let mut places = crate::stack::Places::fresh(crate::stack::Kind::of_run())
+        .with(&[("KITH__IM_AUTH__TOKEN__SIGNING_KID", "k1"), ("KITH__IM_AUTH__TOKEN__KEYS__K1__SECRET", old)]);
     let keep = tempfile::TempDir::new().unwrap();
     let database = format!("sqlite://{}/im_auth.db", keep.path().display());
     places.environment.entry("KITH__IM_AUTH__DATABASE_URL".into()).or_insert(database);
