@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::health::Health;
 use crate::metrics::{Metrics, Reading};
 use crate::server::{Listeners, Spec};
-use crate::settings::{Apps, Common, SecretUrl, Section};
+use crate::settings::{Apps, Common, Section};
 use crate::state::State;
 
 /// What a service is given from outside: `kith` shares one store, tests hold the clock.
