@@ -7,7 +7,7 @@ use service_kit::testkit::postgres::{FreshDatabase, fresh_database};
 use service_kit::{Code, Error, Result, on_backend};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -201,12 +201,19 @@ async fn a_full_queue_is_busy_at_once(backend: Backend) {
         std::thread::sleep(Duration::from_millis(300));
         Ok(())
     };
+    let started = Arc::new(AtomicBool::new(false));
     let running = tokio::spawn({
-        let db = db.clone();
-        async move { db.read(nap).await }
+        let (db, started) = (db.clone(), started.clone());
+        async move {
+            db.read(move |conn| {
+                started.store(true, Ordering::Relaxed);
+                nap(conn)
+            })
+            .await
+        }
     });
-    while db.stats().running == 0 {
-        tokio::task::yield_now().await;
+    while !started.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let callers: Vec<_> = (0..10)
         .map(|_| {
