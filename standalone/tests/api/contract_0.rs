@@ -214,8 +214,7 @@ async fn a_service_that_is_down_or_frozen_is_told_in_the_dialect_of_the_path() {
         stack.process_of(service).kill();
         let answer = kith.raw(path, None, "{}").await;
         check(&answer, dialect, *status, 503, "the service is not reachable: try again");
-        stack.process_of(service).start_again();
-        stack.ready(service).await;
+        stack.restart(service).await;
         let start = Instant::now();
         while kith.raw(path, None, "{}").await.header("x-kith-failure").is_some() {
             assert!(start.elapsed() < Duration::from_secs(5), "{service} is back but not used");

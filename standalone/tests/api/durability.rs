@@ -38,13 +38,7 @@ async fn every_answered_registration_token_and_revocation_survives_kill_9() {
         for worker in workers {
             worker.await.unwrap();
         }
-        let process = stack.process_of("im_auth");
-        process.start_again();
-        if stack.kind == crate::stack::Kind::Postgres {
-            stack.ready("im_auth").await;
-        } else {
-            stack.process_of("im_auth").until(async |p| p.stdout().contains("kith ready: ")).await;
-        }
+        stack.restart("im_auth").await;
         until_answering(&kith).await;
 
         let (registered, revoked) = (registered.lock().await, revoked.lock().await);

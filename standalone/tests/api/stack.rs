@@ -156,11 +156,10 @@ impl Stack {
         self.processes.get_mut(name).unwrap()
     }
 
-    /// kill -9 of the process that serves `service`, and a new start.
-    pub async fn kill_and_restart(&mut self, service: &str) {
+    /// Starts the process that serves `service` again, after it was killed, and waits until it is ready.
+    pub async fn restart(&mut self, service: &str) {
         let kind = self.kind;
         let process = self.process_of(service);
-        process.kill();
         process.start_again();
         match kind {
             Kind::Sqlite => process.until(async |p| p.stdout().contains("kith ready: ")).await,

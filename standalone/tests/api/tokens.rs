@@ -123,7 +123,7 @@ async fn keys_rotate_with_overlap() {
     let environment = places.environment.clone();
     let databases = std::mem::take(&mut places.databases);
     let kind = places.kind;
-    let mut tokens = Vec::new();
+    let mut tokens: Vec<String> = Vec::new();
     let mut start = async |pairs: &[(&str, &str)], expect_first: bool| {
         let places = crate::stack::Places { kind, environment: environment.clone(), databases: Vec::new() }.with(pairs);
         let stack = Stack::start_at(places).await;
