@@ -19,8 +19,7 @@ pub async fn start(common: Common, settings: FriendsSettings) -> Result<Running>
 
 /// Starts the service in an environment that is given.
 pub async fn start_in(common: Common, settings: FriendsSettings, environment: Environment) -> Result<Running> {
-    let url = &settings.database_url;
-    let base = Base::prepare("svc-friends", &common, &settings, url, store::MIGRATIONS, environment).await?;
+    let base = Base::prepare("svc-friends", &common, &settings, store::MIGRATIONS, environment).await?;
     let Base { db, state, clock, apps, listeners, spec } = base;
     settle_offset(&db, common.utc_offset).await?;
     let im_auth = InternalClient::new(&common.internal.im_auth, common.internal.token());

@@ -10,6 +10,8 @@ pub struct FriendsSettings {
     pub internal_listen: SocketAddr,
     /// `postgres://…` or `sqlite://…`. Empty: `friends.db` in `data_dir`.
     pub database_url: SecretUrl,
+    /// Database threads, each with one connection; 0: four per core on PostgreSQL, one per core on SQLite.
+    pub database_threads: usize,
     /// Friends of one account, 1–50,000: a whole list is one answer.
     pub max_friends: i64,
     /// Rows with dealState 0 of one account, 1–10,000,000.
@@ -22,6 +24,7 @@ impl Default for FriendsSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8084)),
             internal_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9084)),
             database_url: SecretUrl::default(),
+            database_threads: 0,
             max_friends: 5_000,
             max_pending: 50_000,
         }
@@ -37,6 +40,10 @@ impl Section for FriendsSettings {
 
     fn internal_listen(&self) -> SocketAddr {
         self.internal_listen
+    }
+
+    fn database(&self) -> Option<(&SecretUrl, usize)> {
+        Some((&self.database_url, self.database_threads))
     }
 
     fn development_defaults(&self) -> Vec<&'static str> {
