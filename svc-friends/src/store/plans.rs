@@ -2,7 +2,7 @@
 //! others: the index that was made for it, and no sorting.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::{friends, owners, requests};
+use super::{friends, owners, pairs, requests};
 use diesel::connection::SimpleConnection;
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -149,18 +149,20 @@ fn pairs_are_found_by_key_on_both() {
     lite.batch_execute(FILL).unwrap();
     pg.batch_execute(FILL).unwrap();
     for mut conn in [service_kit::db::DbConn::Sqlite(lite), service_kit::db::DbConn::Pg(pg)] {
-        assert_eq!(friends::list_of_pairs(&mut conn, &keys).unwrap().len(), 1000);
-        assert_eq!(requests::list_of_pairs(&mut conn, &keys).unwrap().len(), 1000);
-        let mut rows = friends::list_of_pairs(&mut conn, &keys).unwrap();
+        let (mut rows, asked) = pairs::list_of_pairs(&mut conn, &keys).unwrap();
+        assert_eq!((rows.len(), asked.len()), (1000, 1000));
         for (n, row) in (0..).zip(&mut rows) {
             (row.stamp, row.active, row.remark) = (1_000_000 + n, true, "it's \"quoted\" 张 \\".into());
         }
         friends::upsert_friends(&mut conn, &rows).unwrap();
         rows.sort_by(|a, b| a.friend.cmp(&b.friend));
-        let mut read = friends::list_of_pairs(&mut conn, &keys).unwrap();
+        let (mut read, _) = pairs::list_of_pairs(&mut conn, &keys).unwrap();
         read.sort_by(|a, b| a.friend.cmp(&b.friend));
         assert_eq!(read, rows);
         let users: Vec<String> = (1..=1000).map(|n| format!("kith#u{n}")).collect();
         assert_eq!(owners::lock_owners(&mut conn, &users).unwrap().len(), 1000);
+        let fresh: Vec<String> = (1..=2000).map(|n| format!("kith#new{n:04}")).collect();
+        assert_eq!(owners::create_owners(&mut conn, &fresh).unwrap(), 2000);
+        assert_eq!(owners::create_owners(&mut conn, &fresh).unwrap(), 0);
     }
 }
