@@ -4,6 +4,8 @@ mod ledger;
 mod lists;
 mod people;
 mod relations;
+#[cfg(test)]
+mod statements;
 mod times;
 mod turns;
 mod who;
