@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod presence;
 pub mod random;
 pub mod secret;
 pub mod settings;

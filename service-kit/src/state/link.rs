@@ -120,6 +120,11 @@ impl Link {
         self.0.shared.status.borrow().live().cloned()
     }
 
+    /// Whether an operation would fail at once.
+    pub fn is_away(&self) -> bool {
+        matches!(*self.0.shared.status.borrow(), Status::Away)
+    }
+
     /// For those who want to know when the connection comes and goes.
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.0.shared.status.subscribe()
@@ -245,7 +250,7 @@ impl Keeper {
         let (mut connection, mut driver) = timeout(ANSWER, self.connect()).await??;
         // A server that still loads its data says so here.
         timeout(ANSWER, redis::cmd("PING").exec_async(&mut connection)).await??;
-        let mut audience = self.shared.channels.watch();
+        let audience = self.shared.channels.watch();
         let mut suspect = self.shared.suspect.subscribe();
         self.follow_audience(&mut connection).await?;
         let live = Live { connection: connection.clone(), generation };
@@ -254,24 +259,27 @@ impl Keeper {
         if std::mem::take(complained) {
             log::info!("Redis at {}:{} is back", self.host, self.port);
         }
+        tokio::select! {
+            _ = &mut driver.0 => Err("connection closed".into()),
+            _ = suspect.wait_for(|&s| s >= generation) => Err(Silent.into()),
+            end = self.tend(&mut connection, audience) => end,
+        }
+    }
+
+    /// Sees whether an idle connection still works, and to the subscriptions.
+    async fn tend(
+        &self,
+        connection: &mut MultiplexedConnection,
+        mut audience: watch::Receiver<u64>,
+    ) -> Result<std::convert::Infallible, Failed> {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = &mut driver.0 => return Err("connection closed".into()),
-                s = suspect.wait_for(|&s| s >= generation) => {
-                    s?;
-                    return Err(Silent.into());
-                }
-                _ = heartbeat.tick() => {
-                    timeout(ANSWER, redis::cmd("PING").exec_async(&mut connection)).await??;
-                    self.follow_audience(&mut connection).await?;
-                }
-                changed = audience.changed() => {
-                    changed?;
-                    self.follow_audience(&mut connection).await?;
-                }
+                _ = heartbeat.tick() => timeout(ANSWER, redis::cmd("PING").exec_async(connection)).await??,
+                changed = audience.changed() => changed?,
             }
+            self.follow_audience(connection).await?;
         }
     }
 
