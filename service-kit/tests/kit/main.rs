@@ -2,4 +2,5 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod presence;
+mod presence_nodes;
 mod state;
