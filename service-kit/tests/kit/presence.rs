@@ -334,9 +334,13 @@ async fn a_redis_back_with_older_data_is_unknown_then_right() {
         nodes[0].close("ghost", ghost);
         nodes[1].open("new", Platform::Ios).await.unwrap();
         nodes[0].until("ghost", NOTHING, ms(1000)).await;
+        let watchers = nodes.each_ref().map(|n| Watcher::start(n, &["new"], on(Platform::Ios)));
         server.restart_with(&dump);
         nodes[0].until("new", on(Platform::Ios), ms(5000)).await;
         nodes[1].until("ghost", NOTHING, ms(5000)).await;
+        for watcher in watchers {
+            watcher.stop().await;
+        }
     })
     .await;
 }

@@ -104,6 +104,32 @@ async fn a_stopped_node_is_offline_meanwhile_and_a_killed_one_for_good() {
     assert!(known > 20 * unknown, "{known} known, {unknown} unknown");
 }
 
+/// The watching node is back at once; what it does not find of the other's is not offline yet.
+#[tokio::test]
+async fn a_node_that_is_late_after_a_fault_is_waited_for() {
+    let server = RedisServer::start();
+    let settings = redis::settings(&server.url());
+    let node = Node::start(&settings).await;
+    let mut late = Child::start(&settings);
+    late.open("u");
+    node.until("u", on(Platform::Linux), ms(5000)).await;
+    let watcher = Watcher::start(&node, &["u"], on(Platform::Linux));
+    late.signal("STOP");
+    server.flush();
+    sleep(ms(1500)).await;
+    late.signal("CONT");
+    node.until("u", on(Platform::Linux), ms(3500)).await;
+    // Nobody could renew: that says nothing about the nodes.
+    server.pause();
+    late.signal("STOP");
+    sleep(ms(4000)).await;
+    server.resume();
+    sleep(ms(1500)).await;
+    late.signal("CONT");
+    node.until("u", on(Platform::Linux), ms(3500)).await;
+    watcher.stop().await;
+}
+
 /// Small and repeatable.
 struct Dice(u64);
 
