@@ -5,20 +5,22 @@
 //! [`Presence::close`]; he closes a socket when an [`Event`] says so. With the state store in memory the one process
 //! knows everything and nothing is ever uncertain.
 
+mod alone;
 mod node;
+mod platforms;
 mod scripts;
 mod table;
 mod view;
 
 use crate::error::{Code, Error, Result};
 use crate::state::State;
+use alone::Alone;
 use node::{Kick, Node, Phase};
+pub use platforms::Platforms;
 use scripts::Scripts;
 use serde::{Deserialize, Serialize};
 use shared_models::{AppId, Platform, Uid};
-use std::fmt;
-use std::ops::BitOr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use table::{Table, UserKey};
 use tokio::sync::oneshot;
@@ -32,10 +34,6 @@ const LEAVING: Duration = Duration::from_secs(5);
 
 /// Names a socket within the process; the caller's choice, never used twice.
 pub type ConnId = u64;
-
-/// A set of platforms.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Platforms(u8);
 
 /// A socket stands where everybody sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,12 +105,6 @@ enum Kind {
     Alone(Alone),
 }
 
-/// The one process.
-struct Alone {
-    table: Mutex<(Table, u64)>,
-    on_event: Box<dyn Fn(Event) + Send + Sync>,
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         self.stop.cancel();
@@ -125,7 +117,7 @@ impl Presence {
         let on_event: Box<dyn Fn(Event) + Send + Sync> = Box::new(on_event);
         let stop = CancellationToken::new();
         let Some((link, prefix)) = state.link() else {
-            let kind = Kind::Alone(Alone { table: Mutex::default(), on_event });
+            let kind = Kind::Alone(Alone::new(on_event));
             return Ok(Self(Arc::new(Inner { kind, stop })));
         };
         let scripts = Scripts::new(link, prefix);
@@ -144,7 +136,7 @@ impl Presence {
     pub fn node_id(&self) -> &str {
         match &self.0.kind {
             Kind::Shared { node, .. } => &node.process,
-            Kind::Alone(_) => "alone",
+            Kind::Alone(_) => alone::NODE,
         }
     }
 
@@ -278,27 +270,6 @@ impl Presence {
     }
 }
 
-impl Alone {
-    fn lock(&self) -> MutexGuard<'_, (Table, u64)> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self, user: &UserKey, platform: Platform, conn: ConnId) -> Opened {
-        let (table, last) = &mut *self.lock();
-        *last += 1;
-        let earlier = table.open_here(user, platform, conn, *last).into_iter();
-        let earlier = earlier.map(|order| Holder { node: "alone".into(), platform, order }).collect();
-        Opened { order: *last, earlier }
-    }
-
-    fn kick(&self, kick: &Kick) {
-        let meant = self.lock().0.up_to(&kick.user, kick.platform, kick.up_to);
-        for conn in meant {
-            (self.on_event)(Event::Close { conn, reason: kick.reason });
-        }
-    }
-}
-
 /// Takes a socket out that nobody waits for any more.
 struct Withdraw<'a> {
     node: &'a Node,
@@ -322,47 +293,4 @@ fn unreachable(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Erro
 /// An app id holds no colon.
 fn user_key(app: &AppId, uid: &Uid) -> UserKey {
     [app.as_str(), ":", uid.as_str()].concat().into()
-}
-
-impl Platforms {
-    pub const NONE: Self = Self(0);
-
-    pub fn contains(self, platform: Platform) -> bool {
-        self.0 & Self::from(platform).0 != 0
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// In the order of their numbers.
-    pub fn iter(self) -> impl Iterator<Item = Platform> {
-        Platform::ALL.into_iter().filter(move |&p| self.contains(p))
-    }
-}
-
-impl From<Platform> for Platforms {
-    fn from(platform: Platform) -> Self {
-        Self(1 << platform.number())
-    }
-}
-
-impl BitOr for Platforms {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl FromIterator<Platform> for Platforms {
-    fn from_iter<I: IntoIterator<Item = Platform>>(platforms: I) -> Self {
-        platforms.into_iter().fold(Self::NONE, |all, p| all | p.into())
-    }
-}
-
-impl fmt::Debug for Platforms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter()).finish()
-    }
 }

@@ -25,133 +25,20 @@ pub const LEASE: Duration = Duration::from_millis(3500);
 const EXPIRY: Duration = Duration::from_secs(2 * 3600);
 pub const PROCESS_DIGITS: usize = 10;
 
-/// A script with the time in ms, and whether the end of a lease makes it alive. Ends further away than any renewal
-/// sets them come from before the clock was set back.
 fn script(body: &str) -> Script {
-    Script::new(&format!(
-        "local LEASE, PROCESS = {}, {PROCESS_DIGITS}
-        local t = redis.call('TIME')
-        local now = t[1] * 1000 + math.floor(t[2] / 1000)
-        local function alive(ends) return ends and tonumber(ends) > now and tonumber(ends) <= now + LEASE + 100 end
-        local function process(lease) return string.sub(lease, 1, PROCESS) end
-        local function run_id() return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') end
-        {body}",
-        LEASE.as_millis(),
-    ))
+    let lease = LEASE.as_millis();
+    let common = include_str!("lua/common.lua");
+    Script::new(&format!("local LEASE, PROCESS = {lease}, {PROCESS_DIGITS}\n{common}{body}"))
 }
 
-/// KEYS: nodes, epoch, pulse, fence. ARGV: what to do (join, renew, serve), lease, its run id, generation.
-/// Answers the run id and whether the lease is unbroken.
-static RENEW: LazyLock<Script> = LazyLock::new(|| {
-    script(
-        "local nodes, epoch, pulse = KEYS[1], KEYS[2], KEYS[3]
-        local task, lease, old_run = ARGV[1], ARGV[2], ARGV[3]
-        local run = run_id()
-        -- Nobody having renewed for so long means that Redis was away rather than the nodes: everybody's lease may
-        -- have run out meanwhile, so everybody gets time to report. The same if the clock was set back.
-        local known = redis.call('GET', epoch)
-        local last = tonumber(redis.call('GET', pulse) or 0)
-        if not known or string.sub(known, 1, #run) ~= run or now - last > 2000 or last > now + 1000 then
-            redis.call('SET', epoch, run .. ':' .. string.format('%.0f', now))
-        end
-        redis.call('SET', pulse, now)
-        local generation = math.max(tonumber(ARGV[4]), tonumber(redis.call('GET', KEYS[4]) or 0))
-        redis.call('SET', KEYS[4], generation, 'PX', 60000)
-        redis.call('ZREMRANGEBYSCORE', nodes, '-inf', now - 60000)
-        if task == 'join' then
-            redis.call('ZADD', nodes, now + LEASE, '~' .. lease)
-            return {run, 1}
-        end
-        local serving = redis.call('ZSCORE', nodes, lease)
-        local member = serving and lease or '~' .. lease
-        if run ~= old_run or not alive(redis.call('ZSCORE', nodes, member)) then return {run, 0} end
-        if task == 'serve' then
-            for _, m in ipairs(redis.call('ZRANGE', nodes, 0, -1)) do
-                if process((string.gsub(m, '~', '', 1))) == process(lease) then redis.call('ZREM', nodes, m) end
-            end
-            member = lease
-        end
-        redis.call('ZADD', nodes, now + LEASE, member)
-        return {run, 1}",
-    )
-});
+static RENEW: LazyLock<Script> = LazyLock::new(|| script(include_str!("lua/renew.lua")));
 
 /// KEYS: nodes. ARGV: lease. The node is gone.
 static LEAVE: LazyLock<Script> = LazyLock::new(|| Script::new("redis.call('ZREM', KEYS[1], ARGV[1], '~' .. ARGV[1])"));
 
-/// KEYS: nodes, fence, then users. ARGV: generation, lease, expiry in s, then for each user the sockets of this process, as
-/// `<platform digit><order>;`, order 0 for those that have none yet.
-///
-/// Replaces the process's part of each value, drops dead nodes, and answers for each user a list of
-/// `N<platform><order>;` (order given) and `<what><platform><order>=<lease>;` for who holds the same platform
-/// elsewhere: E earlier than a socket that got its order now, R earlier than one that had it, L later. Answers nothing
-/// at all if the lease is broken or another connection is in charge.
-static REPORT: LazyLock<Script> = LazyLock::new(|| {
-    script(
-        "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
-        local lease = ARGV[2]
-        local live = {}
-        local nodes = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
-        for i = 1, #nodes, 2 do
-            if alive(nodes[i + 1]) then live[(string.gsub(nodes[i], '~', '', 1))] = true end
-        end
-        if not live[lease] then return false end
-        local answers = {}
-        for i = 3, #KEYS do
-            local value, answer, others, free = {}, {}, {}, now
-            for entry, node, p, o in string.gmatch(redis.call('GET', KEYS[i]) or '', '((%x+)=(%d)(%d+);)') do
-                o = tonumber(o)
-                if o >= free then free = o + 1 end
-                if process(node) ~= process(lease) and live[node] then
-                    value[#value + 1] = entry
-                    others[#others + 1] = {node, p, o}
-                end
-            end
-            local spec = ARGV[i + 1]
-            for o in string.gmatch(spec, '%d(%d+);') do
-                if tonumber(o) >= free then free = tonumber(o) + 1 end
-            end
-            local mine = {}
-            for p, o in string.gmatch(spec, '(%d)(%d+);') do
-                o = tonumber(o)
-                local new = o == 0
-                if new then
-                    o = free
-                    free = free + 1
-                    answer[#answer + 1] = 'N' .. p .. string.format('%.0f', o) .. ';'
-                end
-                for _, other in ipairs(others) do
-                    local later = other[3] > o or other[3] == o and other[1] > lease
-                    if other[2] == p then
-                        local found = later and 'L' or new and 'E' or 'R'
-                        answer[#answer + 1] = found .. p .. string.format('%.0f', other[3]) .. '=' .. other[1] .. ';'
-                    end
-                end
-                if o > (mine[p] or 0) then mine[p] = o end
-            end
-            for p, o in pairs(mine) do
-                value[#value + 1] = lease .. '=' .. p .. string.format('%.0f', o) .. ';'
-            end
-            if #value == 0 then redis.call('DEL', KEYS[i])
-            else redis.call('SET', KEYS[i], table.concat(value), 'EX', ARGV[3]) end
-            answers[i - 2] = table.concat(answer)
-        end
-        return answers",
-    )
-});
+static REPORT: LazyLock<Script> = LazyLock::new(|| script(include_str!("lua/report.lua")));
 
-/// KEYS: nodes, epoch, pulse. Answers run id, time, epoch, pulse, and the leases with their ends.
-static VIEW: LazyLock<Script> = LazyLock::new(|| {
-    script(
-        "return {
-            run_id(),
-            now,
-            redis.call('GET', KEYS[2]) or '',
-            tonumber(redis.call('GET', KEYS[3]) or 0),
-            redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'),
-        }",
-    )
-});
+static VIEW: LazyLock<Script> = LazyLock::new(|| script(include_str!("lua/view.lua")));
 
 /// What a node does with its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,8 +152,12 @@ impl Scripts {
     pub async fn values(&self, users: &[UserKey]) -> Result<(u64, Option<String>, Vec<Option<String>>)> {
         let mut get = redis::cmd("MGET");
         get.arg(self.key("epoch"));
+        let mut key = self.user_key("");
+        let common = key.len();
         for user in users {
-            get.arg(self.user_key(user));
+            key.truncate(common);
+            key.push_str(user);
+            get.arg(&key);
         }
         let fetch = async |mut live: Live| {
             let values: Vec<Option<String>> = get.query_async(&mut live.connection).await?;

@@ -5,6 +5,7 @@
 //! second, and within milliseconds once Redis is known to be away.
 
 mod channels;
+mod keeper;
 mod link;
 mod memory;
 mod redis;
