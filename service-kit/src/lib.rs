@@ -15,6 +15,7 @@ pub mod internal;
 pub mod log;
 pub mod metrics;
 pub mod params;
+pub mod presence;
 pub mod process;
 pub mod random;
 pub mod secret;
