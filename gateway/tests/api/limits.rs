@@ -62,6 +62,19 @@ async fn a_refused_body_is_read_so_that_the_answer_is() {
 }
 
 #[tokio::test]
+async fn a_refused_body_that_comes_slowly_is_read_for_some_seconds() {
+    let toy = Toy::start(|_| Reply::ok("service")).await;
+    let gate = Gate::to(&toy).await;
+    let mut client = Client::connect(gate.public).await;
+    client.send(format!("POST {B} HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n", 10 << 20).as_bytes()).await;
+    for _ in 0..14 {
+        tokio::time::sleep(millis(250)).await;
+        client.stream.write_all(b"still sending").await.expect("the gateway reads on");
+    }
+    assert_eq!(client.answer().await.unwrap().status, 413);
+}
+
+#[tokio::test]
 async fn an_early_answer_of_a_service_is_passed_on() {
     // Answers after the head, reads nothing of the body for a while, then throws it away.
     let toy = Toy::streams(|mut stream| async move {
