@@ -84,6 +84,9 @@ async fn rolling_restart(word: &'static str) {
             toy.kill();
             tokio::time::sleep(millis(if round == 0 { 300 } else { 5 })).await;
             *current = service(address, word).await;
+            // A rolling restart waits until a process is ready, and then some; the gateway may need its next try to see
+            // that it is.
+            tokio::time::sleep(millis(500)).await;
         }
     }
     load.more(200).await;
