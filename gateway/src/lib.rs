@@ -23,5 +23,5 @@ mod settings;
 mod upstream;
 mod worker;
 
-pub use server::start;
+pub use server::{start, start_with};
 pub use settings::{HostPort, Limits, Origin, Proxy, RouteSettings, RouteTable, Settings, Timeouts, UpstreamTable};

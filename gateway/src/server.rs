@@ -25,13 +25,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
-/// Starts the gateway on the current system.
+/// Starts the gateway as a process of its own.
 pub async fn start(common: Common, settings: Settings) -> Result<Running> {
+    start_with(common, settings, Vec::new()).await
+}
+
+/// Starts the gateway on the current system; its internal listener shows the metrics of `others` too.
+pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>) -> Result<Running> {
     let listeners = Listeners::bind(&settings)?;
     let addresses = listeners.addresses().map_err(Error::internal)?;
     let health = Health::default();
     let metrics = Metrics::new("gateway");
-    let spec = Spec::new("gateway", &common, health.clone(), metrics.clone());
+    let mut spec = Spec::new("gateway", &common, health.clone(), metrics.clone());
+    spec.metrics.extend(others);
 
     let shared = Arc::new(share(&spec, settings, health, metrics)?);
     let keeper = Keeper::start(&shared.upstreams, shared.settings.timeouts.connect.into()).await;

@@ -3,17 +3,29 @@
 //!
 //! Knows no service and no table of theirs.
 
+pub mod auth;
 pub mod client;
 pub mod clock;
+#[cfg(feature = "db")]
+pub mod db;
+pub mod directory;
 pub mod error;
 pub mod health;
+pub mod internal;
 pub mod log;
 pub mod metrics;
+pub mod params;
+pub mod presence;
 pub mod process;
 pub mod random;
 pub mod secret;
 pub mod server;
+#[cfg(feature = "db")]
+pub mod service;
 pub mod settings;
+pub mod state;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod wire;
 
 pub use error::{Code, Error, Kind, Result};

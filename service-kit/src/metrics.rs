@@ -1,10 +1,13 @@
 //! Metrics in Prometheus' text format, one registry a server.
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
+};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::borrow::Cow;
@@ -77,6 +80,11 @@ impl Metrics {
         add(&mut self.0.registry.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Adds numbers that a part counts itself and that are read when metrics are asked for.
+    pub fn read_on_scrape(&self, prefix: &'static str, read: impl Fn() -> Vec<Reading> + Send + Sync + 'static) {
+        self.register(|registry| registry.register_collector(Box::new(OnScrape { prefix, read: Box::new(read) })));
+    }
+
     /// A request begins; it ends when the guard is dropped.
     pub fn begin(&self) -> Running {
         self.0.running.inc();
@@ -142,5 +150,51 @@ pub struct Running(Metrics);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.0.running.dec();
+    }
+}
+
+/// One number of a part, at one moment.
+pub struct Reading {
+    name: &'static str,
+    help: &'static str,
+    value: u64,
+    is_counter: bool,
+}
+
+impl Reading {
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, value, is_counter: false }
+    }
+
+    /// A sum that only grows.
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, value, is_counter: true }
+    }
+}
+
+struct OnScrape {
+    prefix: &'static str,
+    read: Box<dyn Fn() -> Vec<Reading> + Send + Sync>,
+}
+
+impl std::fmt::Debug for OnScrape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OnScrape({})", self.prefix)
+    }
+}
+
+impl Collector for OnScrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for reading in (self.read)() {
+            let name = format!("{}_{}", self.prefix, reading.name);
+            if reading.is_counter {
+                let counter = ConstCounter::new(reading.value);
+                counter.encode(encoder.encode_descriptor(&name, reading.help, None, counter.metric_type())?)?;
+            } else {
+                let gauge = ConstGauge::new(i64::try_from(reading.value).unwrap_or(i64::MAX));
+                gauge.encode(encoder.encode_descriptor(&name, reading.help, None, gauge.metric_type())?)?;
+            }
+        }
+        Ok(())
     }
 }

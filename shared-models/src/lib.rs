@@ -6,12 +6,13 @@ pub mod internal;
 mod platform;
 mod profile;
 mod scalar;
+mod schema;
 mod stamp;
 mod text;
 
 pub use id::{AppId, GroupId, TuserKey, Uid};
 pub use platform::Platform;
 pub use profile::{Gender, Profile};
-pub use scalar::{Flag, Int};
+pub use scalar::{Flag, Int, empty_is_absent};
 pub use stamp::Stamp;
-pub use text::{ByteText, Text};
+pub use text::{ByteText, Many, Text};

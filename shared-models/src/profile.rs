@@ -52,6 +52,8 @@ pub struct Profile {
     /// As stored: a foreign URL verbatim, of our own media only the file's name.
     pub icon: String,
     pub icon_changed_at: Stamp,
+    /// The account's own flag; the setting `im_auth.admins` is already counted in.
+    pub is_admin: bool,
     /// Grows with every password change; a remembered credential counts only under the version it was verified at.
     pub credential_version: i64,
 }

@@ -83,3 +83,34 @@ impl<'de> Deserialize<'de> for Flag {
         d.deserialize_any(Visitor)
     }
 }
+
+/// For optional fields that are not texts: an empty string, as forms send it, is absent.
+pub fn empty_is_absent<'de, T, D>(d: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    struct Visitor<T>(std::marker::PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+        type Value = Option<T>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string or a number")
+        }
+        fn visit_str<E: de::Error>(self, v: &str) -> Result<Option<T>, E> {
+            if v.trim().is_empty() {
+                return Ok(None);
+            }
+            T::deserialize(de::value::StrDeserializer::new(v)).map(Some)
+        }
+        fn visit_i64<E: de::Error>(self, v: i64) -> Result<Option<T>, E> {
+            T::deserialize(de::value::I64Deserializer::new(v)).map(Some)
+        }
+        fn visit_u64<E: de::Error>(self, v: u64) -> Result<Option<T>, E> {
+            T::deserialize(de::value::U64Deserializer::new(v)).map(Some)
+        }
+        fn visit_bool<E: de::Error>(self, v: bool) -> Result<Option<T>, E> {
+            T::deserialize(de::value::BoolDeserializer::new(v)).map(Some)
+        }
+    }
+    d.deserialize_any(Visitor(std::marker::PhantomData))
+}

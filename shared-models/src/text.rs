@@ -1,7 +1,9 @@
 //! Strings with their limits in the type, checked once, where they come in.
 
 use crate::scalar::TextVisitor;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 
 /// Why a text is not what its field allows; reads after the field's name ("uid: longer than 64 characters").
@@ -93,6 +95,33 @@ impl<const MAX: usize, const MIN: usize> Serialize for Text<MAX, MIN> {
 impl<const MAX: usize> Serialize for ByteText<MAX> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(&self.0)
+    }
+}
+
+/// A list of at most `MAX` entries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Many<T, const MAX: usize>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Many<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MAX: usize> de::Visitor<'de> for Visitor<T, MAX> {
+            type Value = Many<T, MAX>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(MAX));
+                while let Some(entry) = seq.next_element()? {
+                    if entries.len() == MAX {
+                        return Err(de::Error::custom(format_args!("more than {MAX} entries")));
+                    }
+                    entries.push(entry);
+                }
+                Ok(Many(entries))
+            }
+        }
+        d.deserialize_seq(Visitor(PhantomData))
     }
 }
 

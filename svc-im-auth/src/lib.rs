@@ -1,1 +1,13 @@
-//! skeleton
+//! svc-im-auth, the identity core: accounts, passwords, tokens, presence (document 002, identity part of 003).
+//!
+//! Owns the tables `accounts` and `tokens`, and of the state store the keys of `cache`.
+
+mod cache;
+mod domain;
+mod handlers;
+mod routes;
+pub mod server;
+mod settings;
+mod store;
+
+pub use settings::ImAuthSettings;

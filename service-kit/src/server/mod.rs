@@ -6,6 +6,7 @@ mod internal;
 mod run;
 
 pub use entry::{AccessLine, Context};
+pub(crate) use internal::INTERNAL_TOKEN;
 pub use run::{Running, until_signal};
 
 use crate::error::{Code, Error};

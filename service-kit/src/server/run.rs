@@ -2,6 +2,7 @@
 
 use super::Spec;
 use crate::health::Health;
+use crate::metrics::Metrics;
 use actix_server::{Server, ServerHandle};
 use futures_util::future::LocalBoxFuture;
 use std::io;
@@ -18,6 +19,7 @@ pub struct Running {
     pub public: SocketAddr,
     pub internal: SocketAddr,
     health: Health,
+    metrics: Option<Metrics>,
     handle: ServerHandle,
     server: JoinHandle<io::Result<()>>,
     before_stop: Vec<Step>,
@@ -42,11 +44,17 @@ impl Running {
             public,
             internal,
             health: spec.health.clone(),
+            metrics: spec.metrics.first().cloned(),
             handle,
             server: actix_rt::spawn(server),
             before_stop: Vec::new(),
             after_stop: Vec::new(),
         }
+    }
+
+    /// This server's own metrics.
+    pub fn metrics(&self) -> Option<Metrics> {
+        self.metrics.clone()
     }
 
     /// Done after the drain, before what runs is waited for: close long-lived connections here.

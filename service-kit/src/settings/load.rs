@@ -110,11 +110,15 @@ impl Loaded {
         table.get("token")?.clone().into_string().ok().map(Secret::new)
     }
 
+    /// One process's section with the right types; the caller checks the rest.
+    pub fn section_unchecked<S: Section>(&self) -> Result<S, SettingsError> {
+        let value = self.sections.iter().find(|(name, _)| *name == S::NAME).map(|(_, v)| v.clone());
+        typed(S::NAME, value.unwrap_or_else(|| Value::new(None, ValueKind::Table(config::Map::new()))))
+    }
+
     /// One process's section, validated, development defaults refused off loopback.
     pub fn section<S: Section>(&self, common: &Common) -> Result<S, SettingsError> {
-        let value = self.sections.iter().find(|(name, _)| *name == S::NAME).map(|(_, v)| v.clone());
-        let value = value.unwrap_or_else(|| Value::new(None, ValueKind::Table(config::Map::new())));
-        let section: S = typed(S::NAME, value)?;
+        let section: S = self.section_unchecked()?;
         section.validate()?;
         common.refuse_development_defaults(&section)?;
         Ok(section)

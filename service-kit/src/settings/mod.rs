@@ -133,6 +133,11 @@ pub trait Section: Default + Serialize + for<'de> Deserialize<'de> {
     fn listen(&self) -> SocketAddr;
     fn internal_listen(&self) -> SocketAddr;
 
+    /// Its database and the number of threads for it, where it has one.
+    fn database(&self) -> Option<(&SecretUrl, usize)> {
+        None
+    }
+
     /// Names of settings left at a development default that must not be used off loopback.
     fn development_defaults(&self) -> Vec<&'static str>;
 
@@ -163,6 +168,20 @@ impl Common {
         Ok(())
     }
 
+    /// Whether the gateway token is the published one.
+    pub fn gateway_token_is_development(&self) -> bool {
+        self.gateway_token.is_empty() || self.gateway_token.matches(DEVELOPMENT_GATEWAY_TOKEN)
+    }
+
+    /// A service's database: the one named, or a SQLite file of its own in `data_dir`.
+    pub fn database_url(&self, section: &str, url: &SecretUrl) -> String {
+        if !url.expose().is_empty() {
+            return url.expose().to_owned();
+        }
+        // sqlite:// and a relative path, or a third slash and an absolute one.
+        format!("sqlite://{}", self.data_dir.join(format!("{section}.db")).display())
+    }
+
     /// The tenants in force: those given, or the two of development.
     pub fn effective_apps(&self) -> BTreeMap<String, AppSettings> {
         apps::effective(self)
@@ -174,7 +193,7 @@ impl Common {
         if self.internal.token.as_ref().is_none_or(|t| t.is_empty() || t.matches(DEVELOPMENT_INTERNAL_TOKEN)) {
             names.push("internal.token");
         }
-        if self.gateway_token.is_empty() || self.gateway_token.matches(DEVELOPMENT_GATEWAY_TOKEN) {
+        if self.gateway_token_is_development() {
             names.push("gateway.token");
         }
         if self.public_base_url.is_empty() {

@@ -2,18 +2,23 @@
 //! field names of the documents stand nowhere else.
 
 mod err_code_msg;
+mod internal;
 mod rc_rm;
 mod reply;
 mod ret_reason;
 mod status_code_msg;
 
 pub use err_code_msg::ErrCodeMsg;
+pub use internal::Internal;
 pub use rc_rm::RcRm;
-pub use reply::{FAILURE_HEADER, Failure, Handled, Nothing, Outcome, Reply, http_status, unknown_path, wrong_method};
+pub use reply::{
+    FAILURE_HEADER, Failure, Handled, Nothing, Outcome, Reply, get, get_or_post, http_status, post, unknown_path,
+};
 pub use ret_reason::RetReason;
 pub use status_code_msg::StatusCodeMsg;
 
-use crate::error::Error;
+use crate::error::{Code, Error};
+use actix_web::http::StatusCode;
 use serde::Serialize;
 
 /// One family's way of saying things.
@@ -26,6 +31,11 @@ pub trait Envelope: 'static {
 
     /// The two envelope keys and nothing else.
     fn failure(error: &Error) -> impl Serialize;
+
+    /// A failure's HTTP status: 200 whenever a service judged the request (contract §0).
+    fn status(code: Code) -> StatusCode {
+        http_status(code)
+    }
 }
 
 /// A family as a value, for the gateway: it fails in the dialect of the path.
@@ -39,6 +49,8 @@ pub enum Dialect {
     RetReason,
     /// D, document 004.
     StatusCodeMsg,
+    /// Between our services; no path of the gateway leads to it.
+    Internal,
 }
 
 impl Dialect {
@@ -66,6 +78,7 @@ impl Dialect {
             Self::ErrCodeMsg => render::<ErrCodeMsg>(error),
             Self::RetReason => render::<RetReason>(error),
             Self::StatusCodeMsg => render::<StatusCodeMsg>(error),
+            Self::Internal => render::<Internal>(error),
         }
     }
 
@@ -79,7 +92,6 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
 
     /// Pins every number: a change here is a change of protocol.
     #[test]

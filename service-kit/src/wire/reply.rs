@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Kind};
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, web};
 use serde::Serialize;
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 pub const FAILURE_HEADER: HeaderName = HeaderName::from_static("x-kith-failure");
 
 /// An empty payload. (What serde flattens must be a struct or a map, not a unit.)
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Nothing {}
 
 /// A handler's outcome in the words of family `W`.
@@ -92,7 +92,7 @@ pub struct Outcome(pub Code);
 
 impl<W: Envelope> ResponseError for Failure<W> {
     fn status_code(&self) -> StatusCode {
-        http_status(self.error.code())
+        W::status(self.error.code())
     }
 
     /// The one place that logs a failure: faults with all their causes, the rest for debugging.
@@ -118,17 +118,61 @@ impl<W: Envelope> ResponseError for Failure<W> {
 }
 
 /// The answer where the path is known and the method is not.
-pub fn wrong_method<W: Envelope>(allow: &'static str) -> HttpResponse {
+fn wrong_method<W: Envelope>(allow: &'static str) -> HttpResponse {
     let mut answer = Failure::<W>::from(Code::WrongMethod).error_response();
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     answer
+}
+
+/// A route of family `W` that takes POST; the trailing slash is optional, as everywhere (contract §0).
+pub fn post<W, F, Args>(path: &str, handler: F) -> Resource
+where
+    W: Envelope,
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    resource::<W>(path, "POST").route(web::post().to(handler))
+}
+
+/// A route of family `W` that takes GET (and HEAD).
+pub fn get<W, F, Args>(path: &str, handler: F) -> Resource
+where
+    W: Envelope,
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    resource::<W>(path, "GET, HEAD").route(web::get().to(handler.clone())).route(web::head().to(handler))
+}
+
+/// A route of family `W` that takes GET (and HEAD) and POST.
+pub fn get_or_post<W, F, Args>(path: &str, handler: F) -> Resource
+where
+    W: Envelope,
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    resource::<W>(path, "GET, HEAD, POST")
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler.clone()))
+        .route(web::post().to(handler))
+}
+
+fn resource<W: Envelope>(path: &str, allow: &'static str) -> Resource {
+    let path = path.trim_end_matches('/');
+    web::resource([path.to_owned(), format!("{path}/")])
+        .default_service(web::to(move || async move { wrong_method::<W>(allow) }))
 }
 
 /// The answer on an unknown path, in the dialect of the path.
 pub async fn unknown_path(req: HttpRequest) -> HttpResponse {
     match super::Dialect::of_path(req.path()) {
         super::Dialect::RcRm => Failure::<super::RcRm>::from(Code::UnknownPath).error_response(),
-        super::Dialect::ErrCodeMsg => Failure::<super::ErrCodeMsg>::from(Code::UnknownPath).error_response(),
+        super::Dialect::ErrCodeMsg | super::Dialect::Internal => {
+            Failure::<super::ErrCodeMsg>::from(Code::UnknownPath).error_response()
+        }
         super::Dialect::RetReason => Failure::<super::RetReason>::from(Code::UnknownPath).error_response(),
         super::Dialect::StatusCodeMsg => Failure::<super::StatusCodeMsg>::from(Code::UnknownPath).error_response(),
     }

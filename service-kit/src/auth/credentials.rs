@@ -1,0 +1,175 @@
+//! The credential check of family C, which sends username and password with every call (design §5.4).
+//!
+//! A password that was verified once is remembered in the process under a keyed hash, together with the account's
+//! credential version and the address it came from, and counts as long as the directory shows that version.
+
+use super::lockout::Lockout;
+use crate::directory::Directory;
+use crate::error::{Code, Error, Result};
+use crate::internal::InternalClient;
+use crate::secret::Secret;
+use futures_util::future::BoxFuture;
+use hmac::{Hmac, KeyInit, Mac};
+use lru::LruCache;
+use rand::Rng;
+use sha2::Sha256;
+use shared_models::internal::{AccountKey, Identity, VerifyPasswordRequest, VerifyTokenRequest};
+use shared_models::{AppId, Uid};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A verified password is remembered at most so long.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
+/// First checks of one username are made one after another, so that parallel guesses are counted guesses; usernames
+/// share this many queues.
+const QUEUES: usize = 256;
+
+/// What a caller proves itself with.
+#[derive(Clone)]
+pub struct Credential {
+    pub username: Uid,
+    pub password: Option<Secret>,
+    /// Counts instead of the password where both are given.
+    pub token: Option<Secret>,
+}
+
+/// Checks credentials where they are kept: svc-im-auth.
+pub trait Verifier: Send + Sync + 'static {
+    fn password(&self, request: VerifyPasswordRequest) -> BoxFuture<'_, Result<Identity>>;
+    fn token(&self, request: VerifyTokenRequest) -> BoxFuture<'_, Result<Identity>>;
+}
+
+impl Verifier for InternalClient {
+    fn password(&self, request: VerifyPasswordRequest) -> BoxFuture<'_, Result<Identity>> {
+        Box::pin(async move { self.call("/internal/credentials/verify", &request).await })
+    }
+
+    fn token(&self, request: VerifyTokenRequest) -> BoxFuture<'_, Result<Identity>> {
+        Box::pin(async move { self.call("/internal/tokens/verify", &request).await })
+    }
+}
+
+/// The check. Cheap to clone.
+#[derive(Clone)]
+pub struct Credentials(Arc<Inner>);
+
+struct Inner {
+    system_app: AppId,
+    lockout: Lockout,
+    directory: Directory,
+    verifier: Box<dyn Verifier>,
+    /// Of this process, from its start: nobody can compute what is remembered.
+    key: [u8; 64],
+    remembered: Mutex<LruCache<[u8; 32], Remembered>>,
+    queues: Vec<tokio::sync::Mutex<()>>,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Copy)]
+struct Remembered {
+    credential_version: i64,
+    since: Instant,
+}
+
+impl Credentials {
+    pub fn new(system_app: AppId, lockout: Lockout, directory: Directory, verifier: impl Verifier) -> Self {
+        let mut key = [0; 64];
+        rand::rng().fill_bytes(&mut key);
+        Self(Arc::new(Inner {
+            system_app,
+            lockout,
+            directory,
+            verifier: Box::new(verifier),
+            key,
+            remembered: Mutex::new(LruCache::new(CAPACITY)),
+            queues: (0..QUEUES).map(|_| tokio::sync::Mutex::new(())).collect(),
+            hasher: RandomState::new(),
+        }))
+    }
+
+    /// The account that the credential belongs to, in the system app. Whatever is wrong, the wording is one.
+    pub async fn check(&self, credential: &Credential, address: IpAddr) -> Result<Identity> {
+        match (&credential.token, &credential.password) {
+            (Some(token), _) if !token.is_empty() => self.check_token(&credential.username, token).await,
+            (_, Some(password)) => self.check_password(&credential.username, password, address).await,
+            (_, None) => Err(Error::parameter("password", "missing")),
+        }
+    }
+
+    async fn check_token(&self, username: &Uid, token: &Secret) -> Result<Identity> {
+        let request = VerifyTokenRequest { token: token.expose().to_owned() };
+        let identity = self.0.verifier.token(request).await.map_err(one_wording)?;
+        if identity.uid != *username || identity.app_id != self.0.system_app {
+            return Err(Code::WrongCredentials.into());
+        }
+        Ok(identity)
+    }
+
+    async fn check_password(&self, username: &Uid, password: &Secret, address: IpAddr) -> Result<Identity> {
+        let digest = self.digest(username, password, address);
+        // The address is part of what is remembered, so it is one that succeeded: only its own count holds.
+        if self.0.lockout.is_locked_here(username, address).await {
+            return Err(Code::WrongCredentials.into());
+        }
+        if let Some(identity) = self.recall(&digest, username).await? {
+            return Ok(identity);
+        }
+        let at = usize::try_from(self.0.hasher.hash_one(username) % QUEUES as u64).unwrap_or_default();
+        let _turn = match self.0.queues.get(at) {
+            Some(queue) => {
+                let turn = tokio::time::timeout(Duration::from_secs(2), queue.lock()).await;
+                Some(turn.map_err(|_late| Error::from(Code::Busy))?)
+            }
+            None => None,
+        };
+        // Somebody before in the queue may have verified the same.
+        if let Some(identity) = self.recall(&digest, username).await? {
+            return Ok(identity);
+        }
+        let identity = self
+            .0
+            .verifier
+            .password(VerifyPasswordRequest {
+                username: username.clone(),
+                password: password.expose().to_owned(),
+                address: address.to_string(),
+            })
+            .await
+            .map_err(one_wording)?;
+        let remembered = Remembered { credential_version: identity.credential_version, since: Instant::now() };
+        self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner).put(digest, remembered);
+        Ok(identity)
+    }
+
+    async fn recall(&self, digest: &[u8; 32], username: &Uid) -> Result<Option<Identity>> {
+        let remembered = self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
+        let Some(remembered) = remembered.filter(|r| r.since.elapsed() < REMEMBERED) else { return Ok(None) };
+        let key = AccountKey { app_id: self.0.system_app.clone(), uid: username.clone() };
+        let profile = self.0.directory.get(&key).await?;
+        Ok(profile.filter(|p| p.credential_version == remembered.credential_version).map(|p| Identity {
+            app_id: key.app_id,
+            uid: key.uid,
+            is_admin: p.is_admin,
+            credential_version: p.credential_version,
+        }))
+    }
+
+    fn digest(&self, username: &Uid, password: &Secret, address: IpAddr) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new(&self.0.key.into());
+        // No part holds a NUL.
+        for part in [username.as_str(), "\0", &address.to_string(), "\0", password.expose()] {
+            mac.update(part.as_bytes());
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// Refusals must not tell what was wrong; faults stay what they are.
+fn one_wording(e: Error) -> Error {
+    if e.kind().is_fault() { e } else { Error::from(Code::WrongCredentials) }
+}

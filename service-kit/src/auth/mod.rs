@@ -1,0 +1,9 @@
+//! Who a caller is, by password or token (design §5.4).
+
+mod credentials;
+mod lockout;
+mod password;
+
+pub use credentials::{Credential, Credentials, Verifier};
+pub use lockout::Lockout;
+pub use password::Passwords;

@@ -1,0 +1,102 @@
+//! Queries and forms: url-encoded and multipart.
+
+use super::body::{self, FORM_LIMIT};
+use crate::error::{Code, Error, Result};
+use actix_multipart::Multipart;
+use actix_web::dev::Payload;
+use actix_web::http::header::HeaderMap;
+use futures_util::StreamExt;
+use percent_encoding::percent_decode;
+use serde_json::{Map, Value};
+
+/// More parameters than any call has are no parameters.
+const MAX_PAIRS: usize = 200;
+
+/// `a=b&c=d`; `+` is a space, unescaped `:` and `/` are fine. Later pairs of one name win.
+pub(super) fn pairs(text: &[u8]) -> Result<Map<String, Value>> {
+    let mut map = Map::new();
+    for (n, pair) in text.split(|&b| b == b'&').filter(|p| !p.is_empty()).enumerate() {
+        if n >= MAX_PAIRS {
+            return Err(Error::new(Code::BadBody, "too many parameters"));
+        }
+        let at = pair.iter().position(|&b| b == b'=');
+        let (name, value) = at.map_or((pair, &[][..]), |at| (&pair[..at], &pair[at + 1..]));
+        let name = decoded(name).ok_or_else(|| Error::new(Code::BadBody, "a parameter's name is not UTF-8"))?;
+        let name = name.trim();
+        let value = decoded(value).ok_or_else(|| Error::parameter(&shown(name), "is not UTF-8"))?;
+        map.insert(name.to_owned(), Value::String(value));
+    }
+    Ok(map)
+}
+
+fn decoded(part: &[u8]) -> Option<String> {
+    let spaced: Vec<u8> = part.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
+    String::from_utf8(percent_decode(&spaced).collect()).ok()
+}
+
+/// A parameter's name, short enough for an error text.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
+/// The text parts of a multipart body; file parts are for the calls that take files.
+pub(super) async fn multipart(headers: &HeaderMap, payload: Payload) -> Result<Map<String, Value>> {
+    let mut map = Map::new();
+    let mut left = FORM_LIMIT;
+    let mut form = Multipart::new(headers, body::limited(payload, FORM_LIMIT));
+    let read = async {
+        while let Some(field) = form.next().await {
+            let mut field = field.map_err(unreadable)?;
+            if map.len() >= MAX_PAIRS {
+                return Err(Error::new(Code::BadBody, "too many parameters"));
+            }
+            let disposition = field.content_disposition();
+            let is_file = disposition.is_some_and(|d| d.get_filename().is_some());
+            let name = field.name().unwrap_or_default().trim().to_owned();
+            let mut value = Vec::new();
+            while let Some(chunk) = field.next().await {
+                let chunk = chunk.map_err(unreadable)?;
+                left = left.checked_sub(chunk.len()).ok_or(Code::BodyTooLarge)?;
+                if !is_file {
+                    value.extend_from_slice(&chunk);
+                }
+            }
+            if !is_file && !name.is_empty() {
+                let value =
+                    String::from_utf8(value).ok().ok_or_else(|| Error::parameter(&shown(&name), "is not UTF-8"))?;
+                map.insert(name, Value::String(value));
+            }
+        }
+        Ok(map)
+    };
+    body::in_time(read).await
+}
+
+fn unreadable(e: actix_multipart::MultipartError) -> Error {
+    if let actix_multipart::MultipartError::Payload(actix_web::error::PayloadError::Overflow) = e {
+        return Code::BodyTooLarge.into();
+    }
+    Error::new(Code::BadBody, "the request's body is not a readable form").because(e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn queries_are_read_as_the_shipped_clients_write_them() {
+        let map = pairs(b"tuser_key=a%20b&name=%E5%BC%A0+x&portrait_uri=http://h:1/p?x&&empty&eq==").unwrap();
+        let get = |k: &str| map[k].as_str().unwrap().to_owned();
+        assert_eq!(get("tuser_key"), "a b");
+        assert_eq!(get("name"), "张 x");
+        assert_eq!(get("portrait_uri"), "http://h:1/p?x");
+        assert_eq!(get("empty"), "");
+        assert_eq!(get("eq"), "=");
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_refused_by_name() {
+        assert_eq!(pairs(b"name=%ff").unwrap_err().text(), "name: is not UTF-8");
+    }
+}

@@ -1,0 +1,104 @@
+//! What a request asks, read as its family's clients send it (contract §0).
+//!
+//! Parameters of all sources become one map; the request's type is read from that map, so that every field is
+//! checked once, by its type, and a wrong one is named.
+
+mod body;
+mod form;
+mod json;
+
+pub use body::{FORM_LIMIT, read_body};
+
+use crate::error::{Code, Error, Result};
+use crate::wire::{Dialect, Envelope, Failure};
+use actix_web::dev::Payload;
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// The parameters of a request of family `W`.
+pub struct Params<W, T> {
+    pub inner: T,
+    family: std::marker::PhantomData<W>,
+}
+
+impl<W, T> Params<W, T> {
+    pub fn into_inner(self) -> T {
+        self.inner
+    }
+}
+
+impl<W: Envelope, T: DeserializeOwned + 'static> FromRequest for Params<W, T> {
+    type Error = Failure<W>;
+    type Future = LocalBoxFuture<'static, Result<Self, Failure<W>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (req, payload) = (req.clone(), payload.take());
+        Box::pin(async move {
+            let map = read(W::DIALECT, &req, payload).await?;
+            Ok(Self { inner: typed(map)?, family: std::marker::PhantomData })
+        })
+    }
+}
+
+/// Reads all parameters of a request into one map; where a name comes twice, the body's counts.
+pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Result<Map<String, Value>> {
+    let headers = req.headers();
+    match dialect {
+        Dialect::ErrCodeMsg | Dialect::StatusCodeMsg | Dialect::Internal => {
+            json::object(&read_body(payload, headers, FORM_LIMIT).await?)
+        }
+        Dialect::RcRm | Dialect::RetReason => {
+            let mut map = form::pairs(req.query_string().as_bytes())?;
+            if is_multipart(headers) {
+                map.extend(form::multipart(headers, payload).await?);
+                return Ok(map);
+            }
+            let body = read_body(payload, headers, FORM_LIMIT).await?;
+            let json = dialect == Dialect::RetReason && json::looks_like_object(&body);
+            map.extend(if json { json::lenient_object(&body)? } else { form::pairs(&body)? });
+            Ok(map)
+        }
+    }
+}
+
+fn is_multipart(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind.trim_start().get(..10).is_some_and(|k| k.eq_ignore_ascii_case("multipart/"))
+}
+
+/// The request's type out of its map; what is wrong is told as "field: rule".
+pub fn typed<T: DeserializeOwned>(map: Map<String, Value>) -> Result<T> {
+    serde_path_to_error::deserialize(Value::Object(map)).map_err(|e| {
+        let path = e.path().to_string();
+        let message = e.inner().to_string();
+        if let Some(field) = message.strip_prefix("missing field `").and_then(|m| m.strip_suffix('`')) {
+            let field = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
+            return Error::parameter(&field, "missing");
+        }
+        // serde: "invalid type: map, expected a string"
+        match message.strip_prefix("invalid type: ").and_then(|m| m.split_once(", expected ")) {
+            Some((_, expected)) => {
+                let expected = if expected == "a sequence" { "a list" } else { expected };
+                Error::parameter(&path, format_args!("must be {expected}"))
+            }
+            None if path == "." => Error::from(Code::BadParameter).because(message),
+            None => Error::parameter(&path, message),
+        }
+    })
+}
+
+/// Trims keys ("isSimpUseracc " of a demo), drops nulls: null is absent.
+fn tidy(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(tidy_map(map)),
+        Value::Array(items) => Value::Array(items.into_iter().map(tidy).collect()),
+        other => other,
+    }
+}
+
+fn tidy_map(map: Map<String, Value>) -> Map<String, Value> {
+    map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.trim().to_owned(), tidy(v))).collect()
+}

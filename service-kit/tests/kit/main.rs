@@ -1,0 +1,9 @@
+//! Tests of service-kit against real servers: one binary, one file per part.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+mod db;
+mod db_outages;
+mod db_sqlite;
+mod presence;
+mod presence_nodes;
+mod state;

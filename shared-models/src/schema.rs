@@ -1,0 +1,84 @@
+//! How these types appear in the API documents.
+
+use crate::{AppId, ByteText, Flag, Gender, GroupId, Int, Platform, Text, Uid};
+use std::borrow::Cow;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+fn text(min: usize, max: usize, what: &str) -> RefOr<Schema> {
+    let object = ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::String))
+        .min_length((min > 0).then_some(min))
+        .max_length(Some(max))
+        .description((!what.is_empty()).then_some(what));
+    RefOr::T(Schema::from(object))
+}
+
+/// An integer from `min` to `max`, or a string of its digits.
+fn integer(min: i64, max: i64, what: &str) -> RefOr<Schema> {
+    let number = ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer)).minimum(Some(min)).maximum(Some(max));
+    let digits = ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).pattern(Some("^-?[0-9]+$"));
+    RefOr::T(Schema::from(AnyOfBuilder::new().item(number).item(digits).description(Some(what))))
+}
+
+macro_rules! schema {
+    ($name:literal, $type:ty, $schema:expr) => {
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                $schema
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+    };
+}
+
+schema!("AppId", AppId, text(1, 64, "App id, of A-Z a-z 0-9 _ -"));
+schema!("Uid", Uid, text(1, 64, "User id within its app"));
+schema!("GroupId", GroupId, integer(1, i64::MAX, "Group id"));
+schema!("Platform", Platform, integer(1, 7, "1 iOS, 2 Android, 3 Windows, 4 OSX, 5 Web, 6 MiniWeb, 7 Linux"));
+schema!("Gender", Gender, integer(0, 2, "0 unknown, 1 male, 2 female"));
+schema!("Int", Int, integer(i64::MIN, i64::MAX, "An integer"));
+schema!(
+    "Flag",
+    Flag,
+    RefOr::T(Schema::from(
+        AnyOfBuilder::new()
+            .item(ObjectBuilder::new().schema_type(SchemaType::new(Type::Boolean)))
+            .item(ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer)).minimum(Some(0)).maximum(Some(1)))
+            .item(
+                ObjectBuilder::new()
+                    .schema_type(SchemaType::new(Type::String))
+                    .enum_values(Some(["", "0", "1", "false", "true"]))
+            )
+    ))
+);
+
+impl<const MAX: usize, const MIN: usize> PartialSchema for Text<MAX, MIN> {
+    fn schema() -> RefOr<Schema> {
+        text(MIN, MAX, "")
+    }
+}
+
+impl<const MAX: usize, const MIN: usize> ToSchema for Text<MAX, MIN> {
+    fn name() -> Cow<'static, str> {
+        if MIN == 0 { format!("Text{MAX}").into() } else { format!("Text{MIN}To{MAX}").into() }
+    }
+}
+
+impl<const MAX: usize> PartialSchema for ByteText<MAX> {
+    fn schema() -> RefOr<Schema> {
+        text(0, MAX, "The limit counts bytes of UTF-8")
+    }
+}
+
+impl<const MAX: usize> ToSchema for ByteText<MAX> {
+    fn name() -> Cow<'static, str> {
+        format!("ByteText{MAX}").into()
+    }
+}

@@ -1,0 +1,102 @@
+//! The command `kith`.
+
+use crate::stack::{Settings, Stack};
+use clap::{Parser, Subcommand};
+use service_kit::clock::Clock;
+use service_kit::process::{effective, effective_section, failed, print};
+use service_kit::server::until_signal;
+use service_kit::service::Environment;
+use service_kit::settings::{Loaded, SettingsError};
+use service_kit::state::State;
+use service_kit::{Error, Result, log as kit_log};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The whole of Kith in one process.
+#[derive(Debug, Parser)]
+#[command(name = "kith", version, about)]
+struct Args {
+    /// Settings file; without it kith.toml in the working folder, if there.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the gateway and the four services (also without a command).
+    Run,
+    /// Validates the settings and prints those in force, secrets masked.
+    Check,
+}
+
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let loaded = match Loaded::read(args.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(e) => return failed(2, &e),
+    };
+    match args.command.unwrap_or(Command::Run) {
+        Command::Check => match check(&loaded) {
+            Ok(parts) => print(&parts),
+            Err(e) => failed(2, &e),
+        },
+        Command::Run => match Settings::of(&loaded) {
+            Ok(settings) => run(settings),
+            Err(e) => failed(2, &e),
+        },
+    }
+}
+
+fn check(loaded: &Loaded) -> Result<Vec<String>, SettingsError> {
+    let s = Settings::of(loaded)?;
+    Ok(vec![
+        effective(&s.common),
+        effective_section(&s.gateway),
+        effective_section(&s.im_auth),
+        effective_section(&s.terminal_user),
+        effective_section(&s.groups),
+        effective_section(&s.friends),
+    ])
+}
+
+fn run(settings: Settings) -> ExitCode {
+    kit_log::start(settings.common.log.format);
+    let drain = settings.common.drain.into();
+    actix_rt::System::new().block_on(async move {
+        let stack = match start(settings).await {
+            Ok(stack) => stack,
+            Err(e) => {
+                log::error!("{}", e.chain());
+                return failed(1, &e);
+            }
+        };
+        if let Err(e) = greet(&stack) {
+            log::warn!("standard output: {e}");
+        }
+        match until_signal(stack.into_servers(), drain).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => failed(1, &e),
+        }
+    })
+}
+
+async fn start(settings: Settings) -> Result<Stack> {
+    let state = State::open(&settings.common.state).await.map_err(Error::internal)?;
+    Stack::start(settings, Environment { state, clock: Clock::system() }).await
+}
+
+/// Standard output is for people; the log is for machines.
+fn greet(stack: &Stack) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "kith ready: http://{}", stack.gateway)?;
+    writeln!(
+        out,
+        "Try: curl http://{}/auth/user_register -d '{{\"secret\":\"tuoyun\",\"platform\":1,\"uid\":\"alice\",\"name\":\"Alice\"}}'",
+        stack.gateway
+    )?;
+    writeln!(out, "Next: the five-minute tour in README.md. Ctrl-C ends it.")?;
+    out.flush()
+}

@@ -1,0 +1,232 @@
+//! Accounts and their profiles.
+
+use super::tokens::Issued;
+use super::{Core, profile_of};
+use crate::store::accounts as store;
+use crate::store::accounts::{AccountRow, Changes};
+use crate::store::tokens as token_store;
+use futures_util::future::BoxFuture;
+use service_kit::db::Db;
+use service_kit::directory::ProfileSource;
+use service_kit::{Code, Result};
+use shared_models::internal::{AccountKey, EnsureAccountRequest};
+use shared_models::{AppId, Platform, Profile, Uid};
+use std::collections::{BTreeMap, HashSet};
+
+/// Fields of an account that a caller may set; `None` leaves one as it is.
+#[derive(Default)]
+pub struct UserChanges {
+    pub name: Option<String>,
+    pub icon: Option<String>,
+    pub gender: Option<i32>,
+    pub mobile: Option<String>,
+    pub birth: Option<String>,
+    pub email: Option<String>,
+    pub ex: Option<String>,
+    pub region: Option<String>,
+    pub sign: Option<String>,
+    pub is_admin: Option<bool>,
+    pub is_public_number: Option<bool>,
+    pub expert_status: Option<i64>,
+    pub point: Option<String>,
+    pub yue: Option<i64>,
+    pub jifen: Option<i64>,
+    pub password: Option<String>,
+}
+
+/// A registration by an app server.
+pub struct Registration {
+    pub key: AccountKey,
+    pub platform: Platform,
+    pub changes: UserChanges,
+}
+
+impl Core {
+    /// Registers an account with its first token. An implicit account becomes a registered one once, and keeps name
+    /// and icon where the registration's are empty.
+    pub async fn register(&self, registration: Registration) -> Result<Issued> {
+        let Registration { key, platform, changes } = registration;
+        let now = self.clock.now();
+        let mut changes = self.hashed(changes).await?;
+        changes.implicit = Some(false);
+        let row = filled(&key, false, &changes, now);
+        changes.name = changes.name.filter(|name| !name.is_empty());
+        changes.icon = changes.icon.filter(|icon| !icon.is_empty());
+        let token = self.keys.token_row(&key, platform, &self.clock);
+        let issued = self.keys.sign(&token)?;
+        let account = self
+            .db
+            .transaction(move |conn| {
+                let account = store::register_account(conn, &row, &changes, now)?.ok_or(Code::AlreadyRegistered)?;
+                token_store::insert_token(conn, &token)?;
+                Ok(account)
+            })
+            .await?;
+        self.directory.changed(self.profile(&account)?).await;
+        Ok(issued)
+    }
+
+    /// Self-registration (`cmd=reg_user`), in the system app, while it is open.
+    pub async fn register_oneself(&self, username: Uid, password: String, nickname: String) -> Result<()> {
+        if !self.open_registration {
+            return Err(Code::RegistrationClosed.into());
+        }
+        // Names of 32 hex digits are those of terminal users (md5); administrators' are not for everybody.
+        let name = username.as_str();
+        let is_md5 = name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_md5 || self.admins.contains(name) {
+            return Err(Code::NameReserved.into());
+        }
+        let key = self.system_key(username);
+        let now = self.clock.now();
+        // Asked before the hash is computed, which costs; the insert decides.
+        let asked = key.clone();
+        if self.db.read(move |conn| Ok(store::find_account(conn, &asked)?)).await?.is_some() {
+            return Err(Code::AlreadyRegistered.into());
+        }
+        let row = AccountRow {
+            name: nickname,
+            password_hash: Some(self.passwords.hash(&password).await?),
+            ..AccountRow::empty(&key, false, now)
+        };
+        let inserted = row.clone();
+        if !self.db.write(move |conn| Ok(store::insert_account(conn, &inserted)?)).await? {
+            return Err(Code::AlreadyRegistered.into());
+        }
+        self.directory.changed(self.profile(&row)?).await;
+        Ok(())
+    }
+
+    /// Changes an account, implicit ones too.
+    pub async fn update_user(&self, key: AccountKey, changes: UserChanges) -> Result<()> {
+        let changes = self.hashed(changes).await?;
+        let now = self.clock.now();
+        let account = self
+            .db
+            .write(move |conn| Ok(store::update_account(conn, &key, &changes, now)?))
+            .await?
+            .ok_or(Code::NotRegistered)?;
+        self.directory.changed(self.profile(&account)?).await;
+        Ok(())
+    }
+
+    /// Makes an implicit account if there is none, and sets what is given.
+    pub async fn ensure_account(&self, request: EnsureAccountRequest) -> Result<Profile> {
+        let EnsureAccountRequest { key, name, icon } = request;
+        let now = self.clock.now();
+        let changes = Changes { name, icon, ..Changes::default() };
+        let row = filled(&key, true, &changes, now);
+        let account = self.db.write(move |conn| Ok(store::ensure_account(conn, &row, &changes, now)?)).await?;
+        let profile = self.profile(&account)?;
+        self.directory.changed(profile.clone()).await;
+        Ok(profile)
+    }
+
+    pub async fn find_account(&self, key: AccountKey) -> Result<Option<AccountRow>> {
+        self.db.read(move |conn| Ok(store::find_account(conn, &key)?)).await
+    }
+
+    /// The accounts of those `uids` that have one, in the order asked, each time it was asked.
+    pub async fn list_accounts(&self, app_id: &AppId, uids: &[Uid]) -> Result<Vec<AccountRow>> {
+        let distinct: HashSet<&Uid> = uids.iter().collect();
+        let distinct: Vec<String> = distinct.into_iter().map(|u| u.as_str().to_owned()).collect();
+        let app_id = app_id.as_str().to_owned();
+        let rows = self.db.read(move |conn| Ok(store::list_accounts(conn, &app_id, &distinct)?)).await?;
+        let by_uid: BTreeMap<&str, &AccountRow> = rows.iter().map(|row| (row.uid.as_str(), row)).collect();
+        Ok(uids.iter().filter_map(|uid| by_uid.get(uid.as_str()).copied().cloned()).collect())
+    }
+
+    /// Profiles as they are now, for the other services' directories.
+    pub async fn profiles(&self, keys: Vec<AccountKey>) -> Result<Vec<Profile>> {
+        self.profiles.fetch(keys).await
+    }
+
+    async fn hashed(&self, changes: UserChanges) -> Result<Changes> {
+        let password_hash = match &changes.password {
+            None => None,
+            Some(password) => Some(self.passwords.hash(password).await?),
+        };
+        Ok(Changes {
+            implicit: None,
+            name: changes.name,
+            gender: changes.gender,
+            mobile: changes.mobile,
+            birth: changes.birth,
+            email: changes.email,
+            ex: changes.ex,
+            region: changes.region,
+            sign: changes.sign,
+            is_admin: changes.is_admin,
+            is_public_number: changes.is_public_number,
+            expert_status: changes.expert_status,
+            point: changes.point,
+            yue: changes.yue,
+            jifen: changes.jifen,
+            password_hash,
+            icon: changes.icon,
+        })
+    }
+}
+
+/// The row of an account that is new.
+fn filled(key: &AccountKey, implicit: bool, changes: &Changes, now: shared_models::Stamp) -> AccountRow {
+    let changes = changes.clone();
+    let empty = AccountRow::empty(key, implicit, now);
+    let icon = changes.icon.unwrap_or_default();
+    AccountRow {
+        name: changes.name.unwrap_or_default(),
+        icon_changed_at: if icon.is_empty() { 0 } else { now.0 },
+        icon,
+        gender: changes.gender.unwrap_or(empty.gender),
+        mobile: changes.mobile.unwrap_or_default(),
+        birth: changes.birth.unwrap_or_default(),
+        email: changes.email.unwrap_or_default(),
+        ex: changes.ex.unwrap_or_default(),
+        region: changes.region.unwrap_or_default(),
+        sign: changes.sign.unwrap_or_default(),
+        is_admin: changes.is_admin.unwrap_or_default(),
+        is_public_number: changes.is_public_number.unwrap_or_default(),
+        expert_status: changes.expert_status.unwrap_or_default(),
+        point: changes.point.unwrap_or(empty.point),
+        yue: changes.yue.unwrap_or_default(),
+        jifen: changes.jifen.unwrap_or_default(),
+        password_hash: changes.password_hash,
+        ..AccountRow::empty(key, implicit, now)
+    }
+}
+
+/// What turns a row into a profile.
+#[derive(Clone)]
+pub struct ProfileView {
+    pub system_app: AppId,
+    pub admins: HashSet<String>,
+}
+
+/// Profiles out of this service's own database.
+#[derive(Clone)]
+pub struct LocalProfiles {
+    pub db: Db,
+    pub view: ProfileView,
+}
+
+impl ProfileSource for LocalProfiles {
+    fn fetch(&self, keys: Vec<AccountKey>) -> BoxFuture<'_, Result<Vec<Profile>>> {
+        Box::pin(async move {
+            let mut by_app = BTreeMap::<AppId, Vec<String>>::new();
+            for key in keys {
+                by_app.entry(key.app_id).or_default().push(key.uid.into_inner());
+            }
+            let rows = self
+                .db
+                .read(move |conn| {
+                    let mut rows = Vec::new();
+                    for (app_id, uids) in &by_app {
+                        rows.extend(store::list_accounts(conn, app_id.as_str(), uids)?);
+                    }
+                    Ok(rows)
+                })
+                .await?;
+            rows.iter().map(|row| profile_of(row, &self.view.system_app, &self.view.admins)).collect()
+        })
+    }
+}

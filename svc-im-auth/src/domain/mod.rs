@@ -1,0 +1,117 @@
+//! What the service decides. Knows neither HTTP nor SQL.
+
+mod accounts;
+mod credentials;
+mod presence;
+mod tokens;
+
+pub use accounts::{Registration, UserChanges};
+pub use credentials::LocalVerifier;
+pub use tokens::{Issued, TokenKeys};
+
+use crate::settings::ImAuthSettings;
+use crate::store::accounts::AccountRow;
+use service_kit::auth::{Credentials, Lockout, Passwords};
+use service_kit::clock::Clock;
+use service_kit::db::Db;
+use service_kit::directory::Directory;
+use service_kit::settings::{App, Apps};
+use service_kit::state::State;
+use service_kit::{Code, Error, Result};
+use shared_models::internal::AccountKey;
+use shared_models::{AppId, Profile, Stamp, Uid};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The service's parts, shared by all handlers. Cheap to clone.
+#[derive(Clone)]
+pub struct Core(Arc<Parts>);
+
+/// What [`Core`] is made of.
+pub struct Parts {
+    pub db: Db,
+    pub state: State,
+    pub clock: Clock,
+    pub apps: Apps,
+    pub passwords: Passwords,
+    pub keys: TokenKeys,
+    pub admins: HashSet<String>,
+    pub open_registration: bool,
+    pub directory: Directory,
+    pub profiles: accounts::LocalProfiles,
+    pub verifier: LocalVerifier,
+    pub credentials: Credentials,
+}
+
+impl std::ops::Deref for Core {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Core {
+    /// Puts the parts together; the directory and the credential check look into this very service.
+    pub fn new(settings: &ImAuthSettings, db: Db, state: State, clock: Clock, apps: Apps) -> Result<Self> {
+        let passwords = Passwords::start(settings.password_threads)?;
+        let lockout = Lockout::new(state.clone(), settings.lockout_exempt.0.clone());
+        let keys = TokenKeys::new(&settings.token)?;
+        let admins: HashSet<String> = settings.admins().into_iter().collect();
+        let view = accounts::ProfileView { system_app: apps.system().id.clone(), admins: admins.clone() };
+        let profiles = accounts::LocalProfiles { db: db.clone(), view };
+        let directory = Directory::new(state.clone(), profiles.clone());
+        let verifier = LocalVerifier {
+            db: db.clone(),
+            state: state.clone(),
+            clock: clock.clone(),
+            passwords: passwords.clone(),
+            lockout: lockout.clone(),
+            keys: keys.clone(),
+            directory: directory.clone(),
+            system_app: apps.system().id.clone(),
+        };
+        let credentials = Credentials::new(apps.system().id.clone(), lockout, directory.clone(), verifier.clone());
+        Ok(Self(Arc::new(Parts {
+            db,
+            state,
+            clock,
+            apps,
+            passwords,
+            keys,
+            admins,
+            open_registration: settings.open_registration(),
+            directory,
+            profiles,
+            verifier,
+            credentials,
+        })))
+    }
+
+    /// The app whose AppServer secret this is (family B).
+    pub fn app_of_secret(&self, secret: &str) -> Result<&Arc<App>> {
+        self.apps.by_secret(secret).ok_or_else(|| Code::NotAuthorized.into())
+    }
+
+    pub fn system_key(&self, uid: Uid) -> AccountKey {
+        AccountKey { app_id: self.apps.system().id.clone(), uid }
+    }
+
+    /// What others see of an account.
+    pub fn profile(&self, row: &AccountRow) -> Result<Profile> {
+        profile_of(row, &self.apps.system().id, &self.admins)
+    }
+}
+
+fn profile_of(row: &AccountRow, system_app: &AppId, admins: &HashSet<String>) -> Result<Profile> {
+    let stored = |e: String| Error::internal(format!("a stored account has a bad key: {e}"));
+    let is_system = row.app_id == system_app.as_str();
+    Ok(Profile {
+        app_id: AppId::new(row.app_id.as_str()).map_err(stored)?,
+        uid: Uid::new(row.uid.as_str()).map_err(stored)?,
+        name: row.name.clone(),
+        icon: row.icon.clone(),
+        icon_changed_at: Stamp(row.icon_changed_at),
+        is_admin: row.is_admin || (is_system && admins.contains(&row.uid)),
+        credential_version: row.credential_version,
+    })
+}

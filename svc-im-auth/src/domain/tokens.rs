@@ -1,0 +1,260 @@
+//! Tokens: JWTs whose state is a row.
+//!
+//! The row decides. The state store holds copies of states for 5 s; a change overwrites them before its answer, so
+//! losing the store, or getting an older state of it back, neither ends a token nor revives one for longer.
+
+use super::Core;
+use crate::cache;
+use crate::settings::TokenSettings;
+use crate::store::tokens as store;
+use crate::store::tokens::TokenRow;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::{Deserialize, Serialize};
+use service_kit::clock::Clock;
+use service_kit::db::Db;
+use service_kit::state::State;
+use service_kit::{Code, Error, Result, random};
+use shared_models::internal::AccountKey;
+use shared_models::{AppId, Platform, Uid};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SECONDS_A_DAY: i64 = 86_400;
+/// Rows of expired tokens are kept for so long, so that an expired token is told from one that never was.
+const KEEP_EXPIRED_SECONDS: i64 = SECONDS_A_DAY;
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_AT_ONCE: i64 = 500;
+
+/// State of a token, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenState {
+    Live,
+    /// A later socket of the same user and platform ended it.
+    Kicked,
+    /// force_logout ended it.
+    Revoked,
+}
+
+impl TokenState {
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Live => 0,
+            Self::Kicked => 1,
+            Self::Revoked => 2,
+        }
+    }
+
+    fn from_number(n: i32) -> Self {
+        match n {
+            0 => Self::Live,
+            1 => Self::Kicked,
+            _ => Self::Revoked,
+        }
+    }
+}
+
+/// What a token says. Names and types are the wire's: app servers read them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    pub uid: Uid,
+    /// Name of the platform.
+    pub platform: String,
+    pub app: AppId,
+    pub jti: String,
+    pub iat: i64,
+    pub exp: i64,
+}
+
+/// A token for a client.
+pub struct Issued {
+    pub token: String,
+    /// Unix seconds.
+    pub expires_at: i64,
+}
+
+/// The keys that sign and verify. Cheap to clone.
+#[derive(Clone)]
+pub struct TokenKeys(Arc<Keys>);
+
+struct Keys {
+    signing_kid: String,
+    signing: EncodingKey,
+    verifying: HashMap<String, DecodingKey>,
+    life_seconds: i64,
+}
+
+impl TokenKeys {
+    pub fn new(settings: &TokenSettings) -> Result<Self> {
+        let keys = settings.keys();
+        let (kid, signing) = keys.first().ok_or_else(|| Error::internal("no key to sign tokens with"))?;
+        Ok(Self(Arc::new(Keys {
+            signing_kid: kid.clone(),
+            signing: EncodingKey::from_secret(signing.expose().as_bytes()),
+            verifying: keys
+                .iter()
+                .map(|(kid, secret)| (kid.clone(), DecodingKey::from_secret(secret.expose().as_bytes())))
+                .collect(),
+            life_seconds: i64::from(settings.days) * SECONDS_A_DAY,
+        })))
+    }
+
+    /// The row of a new token.
+    pub fn token_row(&self, key: &AccountKey, platform: Platform, clock: &Clock) -> TokenRow {
+        let now = clock.unix_seconds();
+        TokenRow {
+            id: random::hex(16),
+            app_id: key.app_id.as_str().to_owned(),
+            uid: key.uid.as_str().to_owned(),
+            platform: platform.number().into(),
+            issued_at: now,
+            expires_at: now + self.0.life_seconds,
+            state: TokenState::Live.number(),
+        }
+    }
+
+    /// The token of a row: always the same text while the same key signs.
+    pub fn sign(&self, row: &TokenRow) -> Result<Issued> {
+        let stored = |e: String| Error::internal(format!("a stored token has a bad owner: {e}"));
+        let platform = Platform::from_number(row.platform.into()).ok_or_else(|| stored("platform".into()))?;
+        let claims = Claims {
+            uid: Uid::new(row.uid.as_str()).map_err(stored)?,
+            platform: platform.name().to_owned(),
+            app: AppId::new(row.app_id.as_str()).map_err(stored)?,
+            jti: row.id.clone(),
+            iat: row.issued_at,
+            exp: row.expires_at,
+        };
+        let header = Header { kid: Some(self.0.signing_kid.clone()), ..Header::new(Algorithm::HS256) };
+        let token = encode(&header, &claims, &self.0.signing).map_err(Error::internal)?;
+        Ok(Issued { token, expires_at: row.expires_at })
+    }
+
+    /// The claims of a token that one of our keys has signed. 703 what is no token, 702 what is none of ours.
+    fn open(&self, token: &str) -> Result<Claims> {
+        #[derive(Deserialize)]
+        struct Head {
+            alg: String,
+            kid: Option<String>,
+        }
+        let mut parts = token.split('.');
+        let (Some(head), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+            return Err(Code::TokenMalformed.into());
+        };
+        let head = URL_SAFE_NO_PAD.decode(head).ok().and_then(|h| serde_json::from_slice::<Head>(&h).ok());
+        let head = head.ok_or(Code::TokenMalformed)?;
+        let key = head.kid.as_ref().and_then(|kid| self.0.verifying.get(kid));
+        // "none" and every other algorithm are refused before any key is touched.
+        let (true, Some(key)) = (head.alg == "HS256", key) else { return Err(Code::TokenInvalid.into()) };
+        let mut validation = Validation::new(Algorithm::HS256);
+        // The time is compared by the caller, with our clock and without leeway.
+        validation.validate_exp = false;
+        validation.required_spec_claims.clear();
+        match decode::<Claims>(token, key, &validation) {
+            Ok(data) => Ok(data.claims),
+            Err(e) => Err(Error::from(Code::TokenInvalid).because(e)),
+        }
+    }
+}
+
+/// The claims of a token that lives. 701 expired, 706 kicked, 702 revoked or not ours, 703 no token at all.
+pub(super) async fn verify(token: &str, keys: &TokenKeys, clock: &Clock, state: &State, db: &Db) -> Result<Claims> {
+    let claims = keys.open(token)?;
+    if claims.exp <= clock.unix_seconds() {
+        return Err(Code::TokenExpired.into());
+    }
+    match token_state(&claims.jti, state, db).await? {
+        Some(TokenState::Live) => Ok(claims),
+        Some(TokenState::Kicked) => Err(Code::TokenKicked.into()),
+        Some(TokenState::Revoked) | None => Err(Code::TokenInvalid.into()),
+    }
+}
+
+async fn token_state(id: &str, state: &State, db: &Db) -> Result<Option<TokenState>> {
+    let key = cache::token_state(id);
+    // A store that is away is a miss.
+    if let Ok(Some(copy)) = state.get(&key).await
+        && let Ok(number) = copy.parse()
+    {
+        return Ok(Some(TokenState::from_number(number)));
+    }
+    let id = id.to_owned();
+    let Some(row) = db.read(move |conn| Ok(store::find_token(conn, &id)?)).await? else { return Ok(None) };
+    // Only where there is none: a change that was made meanwhile has overwritten it and is newer.
+    let _ = state.set_new(&key, &row.state.to_string(), cache::TOKEN_STATE_TTL).await;
+    Ok(Some(TokenState::from_number(row.state)))
+}
+
+impl Core {
+    /// A new token of a registered account; older ones stay valid.
+    pub async fn user_token(&self, key: AccountKey, platform: Platform) -> Result<Issued> {
+        let row = self.keys.token_row(&key, platform, &self.clock);
+        let issued = self.keys.sign(&row)?;
+        if !self.db.write(move |conn| Ok(store::insert_token_of_registered(conn, &row)?)).await? {
+            return Err(Code::NotRegistered.into());
+        }
+        Ok(issued)
+    }
+
+    /// A token of any account; with `reuse` one that still has half its life before it, if there is one.
+    pub async fn issue_token(&self, key: AccountKey, platform: Platform, reuse: bool) -> Result<Issued> {
+        if reuse {
+            let until = self.clock.unix_seconds() + self.keys.0.life_seconds / 2;
+            let asked = key.clone();
+            let found = self.db.read(move |conn| Ok(store::find_live_token(conn, &asked, platform, until)?)).await?;
+            if let Some(row) = found {
+                return self.keys.sign(&row);
+            }
+        }
+        let row = self.keys.token_row(&key, platform, &self.clock);
+        let issued = self.keys.sign(&row)?;
+        self.db.write(move |conn| Ok(store::insert_token(conn, &row)?)).await?;
+        Ok(issued)
+    }
+
+    /// The claims of a live token of this app; another app's is invalid here.
+    pub async fn verify_token_of(&self, app_id: &AppId, token: &str) -> Result<Claims> {
+        let claims = self.keys.open(token)?;
+        if claims.app != *app_id {
+            return Err(Code::TokenInvalid.into());
+        }
+        verify(token, &self.keys, &self.clock, &self.state, &self.db).await
+    }
+
+    /// Ends all tokens of a user, on one platform or on all, before it returns.
+    pub async fn force_logout(&self, key: AccountKey, platform: Option<Platform>) -> Result<()> {
+        let ended = TokenState::Revoked.number();
+        let ids = self.db.write(move |conn| Ok(store::end_tokens(conn, &key, platform, ended)?)).await?;
+        let copies: Vec<(String, String)> = ids.iter().map(|id| (cache::token_state(id), ended.to_string())).collect();
+        for copies in copies.chunks(1000) {
+            if let Err(e) = self.state.set_many(copies, cache::TOKEN_STATE_TTL).await {
+                log::warn!("ended tokens count as live for up to 5 s: {}", e.chain());
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes rows of long expired tokens, now and then, for ever.
+    pub async fn sweep_tokens(self) {
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            let before = self.clock.unix_seconds() - KEEP_EXPIRED_SECONDS;
+            loop {
+                let swept =
+                    self.db.transaction(move |conn| Ok(store::delete_expired(conn, before, SWEEP_AT_ONCE)?)).await;
+                match swept {
+                    Ok(n) if i64::try_from(n).unwrap_or_default() == SWEEP_AT_ONCE => {}
+                    Ok(_) => break,
+                    Err(e) => {
+                        log::warn!("expired tokens could not be deleted: {}", e.chain());
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `/cmd?cmd=…` (document 003).
+
+use super::HandledC;
+use crate::domain::Core;
+use crate::store::accounts::AccountRow;
+use actix_web::web::Data;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use service_kit::params::{self, Params};
+use service_kit::wire::{Nothing, Reply, RetReason};
+use service_kit::{Code, Error, Result};
+use shared_models::{Text, Uid};
+use utoipa::ToSchema;
+
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum CmdResponse {
+    Info(UserInfo),
+    Done(Nothing),
+}
+
+/// Names and types are those of the document's example; its table's `nickanme` is a slip.
+#[derive(Serialize, ToSchema)]
+pub struct UserInfo {
+    username: String,
+    nickname: String,
+    desc: String,
+    thumb: String,
+    expert_status: i64,
+    /// A number as text, as in the example.
+    point: String,
+    is_public_number: bool,
+    is_admin: bool,
+    yue: i64,
+    jifen: i64,
+}
+
+#[derive(Deserialize)]
+struct UserInfoRequest {
+    username: Uid,
+}
+
+#[derive(Deserialize)]
+struct RegisterRequest {
+    username: Uid,
+    password: Text<128, 8>,
+    nickname: Option<Text<64>>,
+}
+
+/// `GET|POST /cmd?cmd=…`
+#[utoipa::path(get, path = "/cmd", responses((status = 200, body = CmdResponse)))]
+pub async fn cmd(core: Data<Core>, params: Params<RetReason, Map<String, Value>>) -> HandledC<CmdResponse> {
+    let params = params.into_inner();
+    let answer = match params.get("cmd").and_then(Value::as_str) {
+        Some("get_userinfo") => CmdResponse::Info(get_userinfo(&core, params::typed(params)?).await?),
+        Some("reg_user") => {
+            reg_user(&core, params::typed(params)?).await?;
+            CmdResponse::Done(Nothing {})
+        }
+        Some(_) => return Err(Error::new(Code::BadParameter, "cmd: unknown").into()),
+        None => return Err(Error::parameter("cmd", "missing").into()),
+    };
+    Ok(Reply::new(answer))
+}
+
+async fn get_userinfo(core: &Core, req: UserInfoRequest) -> Result<UserInfo> {
+    let row = core.find_account(core.system_key(req.username)).await?.ok_or(Code::UnknownUser)?;
+    let is_admin = core.profile(&row)?.is_admin;
+    let AccountRow { uid, name, sign, icon, expert_status, point, is_public_number, yue, jifen, .. } = row;
+    Ok(UserInfo {
+        username: uid,
+        nickname: name,
+        desc: sign,
+        thumb: icon,
+        expert_status,
+        point,
+        is_public_number,
+        is_admin,
+        yue,
+        jifen,
+    })
+}
+
+async fn reg_user(core: &Core, req: RegisterRequest) -> Result<()> {
+    let nickname = req.nickname.map(Text::into_inner).unwrap_or_default();
+    core.register_oneself(req.username, req.password.into_inner(), nickname).await
+}

@@ -1,0 +1,83 @@
+//! `/im/…`, as far as it is about who one is (document 003).
+
+use super::HandledC;
+use crate::domain::Core;
+use actix_web::web::Data;
+use serde::{Deserialize, Serialize};
+use service_kit::auth::Credential;
+use service_kit::client::Client;
+use service_kit::params::Params;
+use service_kit::wire::{Reply, RetReason};
+use service_kit::{Code, Secret};
+use shared_models::internal::AccountKey;
+use shared_models::{Platform, Text, Uid, empty_is_absent};
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+pub struct SignedRequest {
+    username: Uid,
+    password: Option<Text<128>>,
+    /// A token issued here, instead of the password; counts where both are given.
+    token: Option<Text<4096>>,
+    /// Of the token that is asked for; Web if absent.
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    platform: Option<Platform>,
+}
+
+impl SignedRequest {
+    fn credential(&self) -> Credential {
+        Credential {
+            username: self.username.clone(),
+            password: self.password.as_deref().map(Secret::new),
+            token: self.token.as_deref().map(Secret::new),
+        }
+    }
+
+    fn platform(&self) -> Platform {
+        self.platform.unwrap_or(Platform::Web)
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct UserTokenResponse {
+    token: String,
+}
+
+/// `POST /im/user_get_token/`
+#[utoipa::path(post, path = "/im/user_get_token/", request_body = SignedRequest,
+    responses((status = 200, body = UserTokenResponse)))]
+pub async fn user_get_token(
+    core: Data<Core>,
+    client: Client,
+    params: Params<RetReason, SignedRequest>,
+) -> HandledC<UserTokenResponse> {
+    let req = params.into_inner();
+    let who = core.credentials.check(&req.credential(), client.address).await?;
+    let key = AccountKey { app_id: who.app_id, uid: who.uid };
+    let issued = core.issue_token(key, req.platform(), false).await?;
+    Ok(Reply::new(UserTokenResponse { token: issued.token }))
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct CustomerServiceResponse {
+    id: String,
+    name: String,
+    /// The caller's, not the customer service's.
+    token: String,
+}
+
+/// `POST /im/customer_service_get_info/`
+#[utoipa::path(post, path = "/im/customer_service_get_info/", request_body = SignedRequest,
+    responses((status = 200, body = CustomerServiceResponse)))]
+pub async fn customer_service_get_info(
+    core: Data<Core>,
+    client: Client,
+    params: Params<RetReason, SignedRequest>,
+) -> HandledC<CustomerServiceResponse> {
+    let req = params.into_inner();
+    let who = core.credentials.check(&req.credential(), client.address).await?;
+    let desk = core.apps.system().customer_service.clone().ok_or(Code::NoCustomerService)?;
+    let key = AccountKey { app_id: who.app_id, uid: who.uid };
+    let issued = core.issue_token(key, req.platform(), true).await?;
+    Ok(Reply::new(CustomerServiceResponse { id: desk.id, name: desk.name, token: issued.token }))
+}

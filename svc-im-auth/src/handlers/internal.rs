@@ -1,0 +1,58 @@
+//! `/internal/…`: what the other services ask (`shared_models::internal`).
+
+use super::HandledInternal;
+use crate::domain::Core;
+use actix_web::web::Data;
+use service_kit::auth::Verifier;
+use service_kit::params::Params;
+use service_kit::wire::{Internal, Reply};
+use service_kit::{Code, Error};
+use shared_models::internal::{
+    EnsureAccountRequest, EnsureAccountResponse, Identity, IssueTokenRequest, IssueTokenResponse, MAX_PROFILES,
+    ProfilesRequest, ProfilesResponse, VerifyPasswordRequest, VerifyTokenRequest,
+};
+
+/// `POST /internal/profiles`
+pub async fn profiles(
+    core: Data<Core>,
+    params: Params<Internal, ProfilesRequest>,
+) -> HandledInternal<ProfilesResponse> {
+    let req = params.into_inner();
+    if req.keys.len() > MAX_PROFILES {
+        return Err(Error::new(Code::BadParameter, "keys: too many").into());
+    }
+    let profiles = core.profiles(req.keys).await?;
+    Ok(Reply::new(ProfilesResponse { profiles }))
+}
+
+/// `POST /internal/credentials/verify`
+pub async fn verify_password(
+    core: Data<Core>,
+    params: Params<Internal, VerifyPasswordRequest>,
+) -> HandledInternal<Identity> {
+    Ok(Reply::new(core.verifier.password(params.into_inner()).await?))
+}
+
+/// `POST /internal/tokens/verify`
+pub async fn verify_token(core: Data<Core>, params: Params<Internal, VerifyTokenRequest>) -> HandledInternal<Identity> {
+    Ok(Reply::new(core.verifier.token(params.into_inner()).await?))
+}
+
+/// `POST /internal/tokens/issue`
+pub async fn issue_token(
+    core: Data<Core>,
+    params: Params<Internal, IssueTokenRequest>,
+) -> HandledInternal<IssueTokenResponse> {
+    let req = params.into_inner();
+    let issued = core.issue_token(req.key, req.platform, req.reuse).await?;
+    Ok(Reply::new(IssueTokenResponse { token: issued.token, expires_at: issued.expires_at }))
+}
+
+/// `POST /internal/accounts/ensure`
+pub async fn ensure_account(
+    core: Data<Core>,
+    params: Params<Internal, EnsureAccountRequest>,
+) -> HandledInternal<EnsureAccountResponse> {
+    let profile = core.ensure_account(params.into_inner()).await?;
+    Ok(Reply::new(EnsureAccountResponse { profile }))
+}

@@ -1,0 +1,188 @@
+//! `/user/…`: online status and profiles for app servers (document 002 and later OpenIM).
+
+use super::HandledB;
+use crate::domain::{Core, UserChanges};
+use crate::store::accounts::AccountRow;
+use actix_web::web::Data;
+use serde::{Deserialize, Serialize};
+use service_kit::params::Params;
+use service_kit::wire::{ErrCodeMsg, Reply};
+use shared_models::internal::AccountKey;
+use shared_models::{ByteText, Flag, Gender, Int, Many, Platform, Text, Uid, empty_is_absent};
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+pub struct OnlineStatusRequest {
+    #[serde(rename = "operationID")]
+    #[expect(dead_code, reason = "required by the protocol, without effect")]
+    operation_id: Text<256>,
+    secret: Text<32, 1>,
+    #[serde(rename = "userIDList")]
+    #[schema(value_type = Vec<Uid>, max_items = 200)]
+    user_ids: Many<Uid, 200>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OnlineStatusResponse {
+    success_result: Vec<UserStatus>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UserStatus {
+    #[serde(rename = "userID")]
+    user_id: String,
+    /// `online` or `offline`.
+    status: &'static str,
+    /// Only when online, in the order of platform numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detail_platform_status: Vec<PlatformStatus>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PlatformStatus {
+    platform: &'static str,
+    status: &'static str,
+}
+
+impl UserStatus {
+    fn new(uid: Uid, platforms: &[Platform]) -> Self {
+        Self {
+            user_id: uid.into_inner(),
+            status: if platforms.is_empty() { "offline" } else { "online" },
+            detail_platform_status: platforms
+                .iter()
+                .map(|p| PlatformStatus { platform: p.name(), status: "online" })
+                .collect(),
+        }
+    }
+}
+
+/// `POST /user/get_users_online_status`
+#[utoipa::path(post, path = "/user/get_users_online_status", request_body = OnlineStatusRequest,
+    responses((status = 200, body = OnlineStatusResponse)))]
+pub async fn get_users_online_status(
+    core: Data<Core>,
+    params: Params<ErrCodeMsg, OnlineStatusRequest>,
+) -> HandledB<OnlineStatusResponse> {
+    let req = params.into_inner();
+    let app = core.app_of_secret(&req.secret)?;
+    let platforms = core.online(&app.id, &req.user_ids.0).await?;
+    let success_result =
+        req.user_ids.0.into_iter().zip(platforms).map(|(uid, platforms)| UserStatus::new(uid, &platforms)).collect();
+    Ok(Reply::new(OnlineStatusResponse { success_result }))
+}
+
+#[derive(Deserialize, ToSchema)]
+pub struct UsersInfoRequest {
+    secret: Text<32, 1>,
+    #[serde(rename = "userIDList")]
+    #[schema(value_type = Vec<Uid>, max_items = 200)]
+    user_ids: Many<Uid, 200>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct UsersInfoResponse {
+    /// In the order asked; unknown users are left out.
+    data: Vec<UserInfo>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct UserInfo {
+    uid: String,
+    name: String,
+    icon: String,
+    gender: i32,
+    mobile: String,
+    birth: String,
+    email: String,
+    ex: String,
+    region: String,
+    sign: String,
+}
+
+impl From<AccountRow> for UserInfo {
+    fn from(row: AccountRow) -> Self {
+        Self {
+            uid: row.uid,
+            name: row.name,
+            icon: row.icon,
+            gender: row.gender,
+            mobile: row.mobile,
+            birth: row.birth,
+            email: row.email,
+            ex: row.ex,
+            region: row.region,
+            sign: row.sign,
+        }
+    }
+}
+
+/// `POST /user/get_users_info`
+#[utoipa::path(post, path = "/user/get_users_info", request_body = UsersInfoRequest,
+    responses((status = 200, body = UsersInfoResponse)))]
+pub async fn get_users_info(
+    core: Data<Core>,
+    params: Params<ErrCodeMsg, UsersInfoRequest>,
+) -> HandledB<UsersInfoResponse> {
+    let req = params.into_inner();
+    let app = core.app_of_secret(&req.secret)?;
+    let accounts = core.list_accounts(&app.id, &req.user_ids.0).await?;
+    Ok(Reply::new(UsersInfoResponse { data: accounts.into_iter().map(UserInfo::from).collect() }))
+}
+
+#[derive(Deserialize, ToSchema)]
+pub struct UpdateUserInfoRequest {
+    secret: Text<32, 1>,
+    uid: Uid,
+    name: Option<Text<64>>,
+    icon: Option<ByteText<1024>>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    gender: Option<Gender>,
+    mobile: Option<Text<32>>,
+    birth: Option<Text<16>>,
+    email: Option<Text<64>>,
+    ex: Option<Text<1024>>,
+    region: Option<Text<64>>,
+    sign: Option<Text<256>>,
+    password: Option<Text<128, 8>>,
+    #[serde(rename = "isAdmin")]
+    is_admin: Option<Flag>,
+    /// Document 003: whether the user is an expert (达人).
+    expert_status: Option<Int>,
+    /// Document 003: points, text there.
+    point: Option<Text<32>>,
+    is_public_number: Option<Flag>,
+    yue: Option<Int>,
+    jifen: Option<Int>,
+}
+
+/// `POST /user/update_user_info`
+#[utoipa::path(post, path = "/user/update_user_info", request_body = UpdateUserInfoRequest,
+    responses((status = 200)))]
+pub async fn update_user_info(core: Data<Core>, params: Params<ErrCodeMsg, UpdateUserInfoRequest>) -> HandledB {
+    let req = params.into_inner();
+    let app = core.app_of_secret(&req.secret)?;
+    let key = AccountKey { app_id: app.id.clone(), uid: req.uid };
+    let changes = UserChanges {
+        name: req.name.map(Text::into_inner),
+        icon: req.icon.map(ByteText::into_inner),
+        gender: req.gender.map(Gender::number),
+        mobile: req.mobile.map(Text::into_inner),
+        birth: req.birth.map(Text::into_inner),
+        email: req.email.map(Text::into_inner),
+        ex: req.ex.map(Text::into_inner),
+        region: req.region.map(Text::into_inner),
+        sign: req.sign.map(Text::into_inner),
+        password: req.password.map(Text::into_inner),
+        is_admin: req.is_admin.map(|Flag(b)| b),
+        is_public_number: req.is_public_number.map(|Flag(b)| b),
+        expert_status: req.expert_status.map(|Int(n)| n),
+        point: req.point.map(Text::into_inner),
+        yue: req.yue.map(|Int(n)| n),
+        jifen: req.jifen.map(|Int(n)| n),
+    };
+    core.update_user(key, changes).await?;
+    Ok(Reply::done())
+}

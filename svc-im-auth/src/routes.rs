@@ -1,0 +1,30 @@
+//! The only route table.
+
+use crate::domain::Core;
+use crate::handlers::{auth, cmd, im, internal, user};
+use actix_web::web::{Data, ServiceConfig};
+use service_kit::wire::{ErrCodeMsg, Internal, RetReason, get_or_post, post};
+
+pub fn public(cfg: &mut ServiceConfig, core: Core) {
+    cfg.app_data(Data::new(core))
+        .service(post::<ErrCodeMsg, _, _>("/auth/user_register", auth::user_register))
+        .service(post::<ErrCodeMsg, _, _>("/auth/user_token", auth::user_token))
+        .service(post::<ErrCodeMsg, _, _>("/auth/parse_token", auth::parse_token))
+        .service(post::<ErrCodeMsg, _, _>("/auth/force_logout", auth::force_logout))
+        .service(post::<ErrCodeMsg, _, _>("/user/get_users_online_status", user::get_users_online_status))
+        .service(post::<ErrCodeMsg, _, _>("/user/get_users_info", user::get_users_info))
+        .service(post::<ErrCodeMsg, _, _>("/user/update_user_info", user::update_user_info))
+        .service(post::<RetReason, _, _>("/im/user_get_token", im::user_get_token))
+        .service(post::<RetReason, _, _>("/im/customer_service_get_info", im::customer_service_get_info))
+        .service(get_or_post::<RetReason, _, _>("/cmd", cmd::cmd));
+}
+
+/// Below `/internal`.
+pub fn internal(cfg: &mut ServiceConfig, core: Core) {
+    cfg.app_data(Data::new(core))
+        .service(post::<Internal, _, _>("/profiles", internal::profiles))
+        .service(post::<Internal, _, _>("/credentials/verify", internal::verify_password))
+        .service(post::<Internal, _, _>("/tokens/verify", internal::verify_token))
+        .service(post::<Internal, _, _>("/tokens/issue", internal::issue_token))
+        .service(post::<Internal, _, _>("/accounts/ensure", internal::ensure_account));
+}

@@ -1,0 +1,105 @@
+//! Table `tokens`: one row a token that was issued.
+
+use super::schema::{accounts, tokens};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Text};
+use service_kit::db::DbConn;
+use service_kit::on_backend;
+use shared_models::Platform;
+use shared_models::internal::AccountKey;
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = tokens)]
+pub struct TokenRow {
+    pub id: String,
+    pub app_id: String,
+    pub uid: String,
+    pub platform: i32,
+    pub issued_at: i64,
+    pub expires_at: i64,
+    pub state: i32,
+}
+
+pub fn insert_token(conn: &mut DbConn, row: &TokenRow) -> QueryResult<usize> {
+    diesel::insert_into(tokens::table).values(row).execute(conn)
+}
+
+/// One statement: inserts the token if its owner is registered; `false` if not.
+pub fn insert_token_of_registered(conn: &mut DbConn, row: &TokenRow) -> QueryResult<bool> {
+    let owner = accounts::table
+        .filter(accounts::app_id.eq(&row.app_id))
+        .filter(accounts::uid.eq(&row.uid))
+        .filter(accounts::implicit.eq(false))
+        .select((
+            (&row.id).into_sql::<Text>(),
+            accounts::app_id,
+            accounts::uid,
+            row.platform.into_sql::<Integer>(),
+            row.issued_at.into_sql::<BigInt>(),
+            row.expires_at.into_sql::<BigInt>(),
+            row.state.into_sql::<Integer>(),
+        ));
+    on_backend!(conn, c => diesel::insert_into(tokens::table)
+        .values(owner)
+        .into_columns((
+            tokens::id,
+            tokens::app_id,
+            tokens::uid,
+            tokens::platform,
+            tokens::issued_at,
+            tokens::expires_at,
+            tokens::state,
+        ))
+        .execute(c)
+        .map(|n| n == 1))
+}
+
+pub fn find_token(conn: &mut DbConn, id: &str) -> QueryResult<Option<TokenRow>> {
+    tokens::table.find(id).select(TokenRow::as_select()).first(conn).optional()
+}
+
+/// The newest live token of an owner on a platform that lasts beyond `until` (Unix seconds).
+pub fn find_live_token(
+    conn: &mut DbConn,
+    key: &AccountKey,
+    platform: Platform,
+    until: i64,
+) -> QueryResult<Option<TokenRow>> {
+    tokens::table
+        .filter(tokens::app_id.eq(key.app_id.as_str()))
+        .filter(tokens::uid.eq(key.uid.as_str()))
+        .filter(tokens::platform.eq(i32::from(platform.number())))
+        .filter(tokens::state.eq(0))
+        .filter(tokens::expires_at.gt(until))
+        .order((tokens::expires_at.desc(), tokens::id))
+        .select(TokenRow::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// Ends an owner's live tokens, of one platform or of all; answers their ids.
+pub fn end_tokens(
+    conn: &mut DbConn,
+    key: &AccountKey,
+    platform: Option<Platform>,
+    state: i32,
+) -> QueryResult<Vec<String>> {
+    let owned = tokens::table
+        .filter(tokens::app_id.eq(key.app_id.as_str()))
+        .filter(tokens::uid.eq(key.uid.as_str()))
+        .filter(tokens::state.eq(0));
+    match platform {
+        None => diesel::update(owned).set(tokens::state.eq(state)).returning(tokens::id).get_results(conn),
+        Some(platform) => diesel::update(owned.filter(tokens::platform.eq(i32::from(platform.number()))))
+            .set(tokens::state.eq(state))
+            .returning(tokens::id)
+            .get_results(conn),
+    }
+}
+
+/// Deletes at most `limit` tokens that expired before `before` (Unix seconds).
+pub fn delete_expired(conn: &mut DbConn, before: i64, limit: i64) -> QueryResult<usize> {
+    let ids: Vec<String> =
+        tokens::table.filter(tokens::expires_at.lt(before)).select(tokens::id).limit(limit).load(conn)?;
+    diesel::delete(tokens::table.filter(tokens::id.eq_any(ids))).execute(conn)
+}
