@@ -17,6 +17,7 @@ pub mod log;
 pub mod media;
 pub mod metrics;
 pub mod params;
+pub mod presence;
 pub mod process;
 pub mod random;
 pub mod secret;

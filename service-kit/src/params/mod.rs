@@ -64,6 +64,11 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
     }
 }
 
+/// The parameters of a query alone.
+pub fn query(query: &str) -> Result<Map<String, Value>> {
+    form::pairs(query.as_bytes())
+}
+
 /// One parameter of the query, for calls whose body is something else.
 pub fn query_value(req: &HttpRequest, name: &str) -> Result<Option<String>> {
     form::value(req.query_string().as_bytes(), name)

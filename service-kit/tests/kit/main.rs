@@ -4,4 +4,6 @@
 mod db;
 mod db_outages;
 mod db_sqlite;
+mod presence;
+mod presence_nodes;
 mod state;

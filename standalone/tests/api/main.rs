@@ -7,6 +7,7 @@
 mod client;
 mod contract_0;
 mod contract_2;
+mod contract_2_socket;
 mod contract_3_identity;
 mod contract_4_avatars;
 mod contract_4_lists;
@@ -18,7 +19,9 @@ mod durability;
 mod faults;
 mod friends;
 mod operations;
+mod presence;
 mod process;
 mod s3;
+mod socket;
 mod stack;
 mod tokens;
