@@ -5,10 +5,10 @@ use crate::error::{Code, Error, Result};
 use crate::params::read_body;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Images hold at most this many bytes.
 pub const IMAGE_LIMIT: usize = 5 << 20;
@@ -17,7 +17,7 @@ pub const IMAGE_LIMIT: usize = 5 << 20;
 const MAX_SIDE: usize = 16_384;
 const MAX_PIXELS: usize = 1 << 27;
 
-/// Uploads are held in memory until their hash is known, so only so many of them at once.
+/// Uploads are held in memory until they are stored, so only so many of them at once.
 static UPLOADS: Semaphore = Semaphore::const_new(64);
 const UPLOAD_WAIT: Duration = Duration::from_secs(2);
 
@@ -25,6 +25,7 @@ const UPLOAD_WAIT: Duration = Duration::from_secs(2);
 pub struct Image {
     pub(super) name: MediaName,
     pub(super) content: Bytes,
+    _held: Option<SemaphorePermit<'static>>,
 }
 
 impl Image {
@@ -39,7 +40,7 @@ impl Image {
         if width.max(height) > MAX_SIDE || !pixels.is_some_and(|p| (1..=MAX_PIXELS).contains(&p)) {
             return Err(Error::new(Code::ImageRefused, "the image's width or height is not allowed"));
         }
-        Ok(Self { name: MediaName::new(&Sha256::digest(&content).into(), kind), content })
+        Ok(Self { name: MediaName::new(&Sha256::digest(&content).into(), kind), content, _held: None })
     }
 
     pub fn name(&self) -> &MediaName {
@@ -47,16 +48,50 @@ impl Image {
     }
 }
 
-/// A request's whole body, refused as soon as it is too large for an image. May be empty or no image at all.
-pub async fn read_image(payload: Payload, headers: &HeaderMap) -> Result<Bytes> {
-    let _held = match tokio::time::timeout(UPLOAD_WAIT, UPLOADS.acquire()).await {
-        Ok(permit) => permit.map_err(Error::internal)?,
-        Err(_) => return Err(Error::from(Code::Busy).because("too many uploads at once")),
-    };
-    read_body(payload, headers, IMAGE_LIMIT).await.map_err(|e| match e.code() {
-        Code::BodyTooLarge => Error::new(Code::ImageRefused, "the image is larger than 5 MiB"),
-        _ => e,
-    })
+/// What a client uploads, refused as soon as it is too large; whether it is an image is told at its end.
+pub struct Upload {
+    content: BytesMut,
+    held: SemaphorePermit<'static>,
+}
+
+impl Upload {
+    /// Waits for its turn, but not for long.
+    pub async fn begin() -> Result<Self> {
+        match tokio::time::timeout(UPLOAD_WAIT, UPLOADS.acquire()).await {
+            Ok(held) => Ok(Self { content: BytesMut::new(), held: held.map_err(Error::internal)? }),
+            Err(_) => Err(Error::from(Code::Busy).because("too many uploads at once")),
+        }
+    }
+
+    /// A request's whole body.
+    pub async fn of_body(payload: Payload, headers: &HeaderMap) -> Result<Self> {
+        let mut upload = Self::begin().await?;
+        let body = read_body(payload, headers, IMAGE_LIMIT).await;
+        let body = body.map_err(|e| if e.code() == Code::BodyTooLarge { too_large() } else { e })?;
+        upload.content = BytesMut::from(body);
+        Ok(upload)
+    }
+
+    /// The next piece, of a body that comes in parts.
+    pub fn push(&mut self, piece: &[u8]) -> Result<()> {
+        if self.content.len() + piece.len() > IMAGE_LIMIT {
+            return Err(too_large());
+        }
+        self.content.extend_from_slice(piece);
+        Ok(())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.content.is_empty()
+    }
+
+    pub fn into_image(self) -> Result<Image> {
+        Ok(Image { _held: Some(self.held), ..Image::new(self.content.freeze())? })
+    }
+}
+
+fn too_large() -> Error {
+    Error::new(Code::ImageRefused, "the image is larger than 5 MiB")
 }
 
 fn kind_of(content: &[u8]) -> Option<Kind> {
@@ -163,6 +198,16 @@ mod tests {
             assert!(Image::new(png(width, height).into()).is_err(), "{width} x {height}");
         }
         assert!(Image::new(png(16_384, 8_192).into()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_upload_in_pieces_ends_where_it_is_too_large() {
+        let mut upload = Upload::begin().await.unwrap();
+        assert!(upload.is_empty());
+        upload.push(&png(1, 1)).unwrap();
+        upload.push(&vec![0; IMAGE_LIMIT - png(1, 1).len()]).unwrap();
+        assert_eq!(upload.push(b"x").unwrap_err().text(), "the image is larger than 5 MiB");
+        assert!(upload.into_image().is_ok());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod contract_2;
 mod contract_2_socket;
 mod contract_3_identity;
 mod contract_4_avatars;
+mod contract_4_imports;
 mod contract_4_lists;
 mod contract_4_people;
 mod contract_4_relations;

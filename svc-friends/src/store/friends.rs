@@ -4,6 +4,7 @@ use super::batch::upsert;
 use super::schema::friends;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Text};
 use serde::Serialize;
 use service_kit::db::DbConn;
 
@@ -19,7 +20,9 @@ pub struct FriendRow {
 }
 
 upsert! {
-    upsert_friends, FriendRow, friends (owner, friend) set (stamp, active, remark, source)
+    upsert_friends, FriendRow,
+    friends (owner: String => Text, friend: String => Text)
+    set (stamp: i64 => BigInt, active: bool => Bool, remark: String => Text, source: String => Text)
 }
 
 /// Entries of `owner` later than `after`, former friends included.

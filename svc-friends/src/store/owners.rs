@@ -3,7 +3,7 @@
 use super::batch::{json, upsert};
 use super::schema::owners;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde::Serialize;
 use service_kit::db::DbConn;
 use service_kit::on_backend;
@@ -37,7 +37,12 @@ impl OwnerRow {
 
 upsert! {
     /// Writes back owners that are locked.
-    update_owners, OwnerRow, owners (owner) set (friends_clock, requests_clock, friends, pending, verify)
+    update_owners, OwnerRow,
+    owners (owner: String => Text)
+    set (
+        friends_clock: i64 => BigInt, requests_clock: i64 => BigInt, friends: i64 => BigInt, pending: i64 => BigInt,
+        verify: Option<bool> => Nullable<Bool>
+    )
 }
 
 pub fn find_owner(conn: &mut DbConn, owner: &str) -> QueryResult<Option<OwnerRow>> {

@@ -4,6 +4,7 @@ use super::batch::upsert;
 use super::schema::requests;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Text};
 use serde::Serialize;
 use service_kit::db::DbConn;
 
@@ -20,7 +21,9 @@ pub struct RequestRow {
 }
 
 upsert! {
-    upsert_requests, RequestRow, requests (owner, other, invited) set (stamp, message, source, done)
+    upsert_requests, RequestRow,
+    requests (owner: String => Text, other: String => Text, invited: bool => Bool)
+    set (stamp: i64 => BigInt, message: String => Text, source: String => Text, done: bool => Bool)
 }
 
 #[auto_type]
