@@ -1,5 +1,6 @@
 //! Contract §4: importFriends, users of other apps, limits.
 
+use crate::client::SECRET;
 use crate::friends::{DOCUMENTS, KITH, full, row, user};
 use crate::stack::{Stack, shared};
 use serde_json::{Value, json};
@@ -56,7 +57,7 @@ async fn across_apps_only_those_that_the_paths_app_lists_are_reached() {
     // `shop` lists `kith`, which lists nobody.
     let stack = Stack::start(&[
         ("KITH__APPS__KITH__ID", "kith"),
-        ("KITH__APPS__KITH__SECRET", "a"),
+        ("KITH__APPS__KITH__SECRET", SECRET),
         ("KITH__APPS__KITH__AUTH_TOKEN", KITH.token),
         ("KITH__APPS__SHOP__ID", DOCUMENTS.id),
         ("KITH__APPS__SHOP__SECRET", "b"),

@@ -1,5 +1,6 @@
 //! Contract §4: friendMessage.
 
+use crate::client::SECRET;
 use crate::friends::{KITH, full, row, user};
 use crate::stack::{Stack, shared};
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ async fn entries_are_as_the_document_shows_them() {
 async fn apps_of_the_2017_ios_demo_get_no_avatar() {
     let stack = Stack::start(&[
         ("KITH__APPS__KITH__ID", "kith"),
-        ("KITH__APPS__KITH__SECRET", "a"),
+        ("KITH__APPS__KITH__SECRET", SECRET),
         ("KITH__APPS__KITH__AUTH_TOKEN", KITH.token),
         ("KITH__APPS__KITH__LEGACY_INVITE_LIST", "true"),
     ])

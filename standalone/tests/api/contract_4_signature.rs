@@ -1,6 +1,6 @@
 //! Contract §4: who may ask, and how requests are read.
 
-use crate::client::Client;
+use crate::client::{Client, SECRET};
 use crate::friends::{App, DOCUMENTS, KITH, authorization, full, local, now, row, sig, user};
 use crate::stack::{Stack, shared};
 use base64::Engine;
@@ -113,7 +113,7 @@ async fn a_timestamp_counts_for_24_hours_either_way_and_a_signature_as_often_as_
 async fn a_previous_auth_token_signs_too_and_the_offset_is_that_of_the_settings() {
     let apps = [
         ("KITH__APPS__KITH__ID", "kith"),
-        ("KITH__APPS__KITH__SECRET", "a"),
+        ("KITH__APPS__KITH__SECRET", SECRET),
         ("KITH__APPS__KITH__AUTH_TOKEN", "new"),
         ("KITH__APPS__KITH__PREVIOUS_AUTH_TOKEN", "old"),
         ("KITH__UTC_OFFSET", "-03:30"),
