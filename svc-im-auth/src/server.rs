@@ -2,11 +2,15 @@
 
 use crate::domain::Core;
 use crate::settings::ImAuthSettings;
-use crate::{routes, store};
-use service_kit::server::{Running, Upgrade, serve};
+use crate::{metrics, routes, sockets, store};
+use service_kit::server::{Running, serve};
 use service_kit::service::{Base, Environment};
 use service_kit::settings::Common;
 use service_kit::{Error, Result};
+use std::time::Duration;
+
+/// Sockets that are told to close have so long.
+const SOCKETS_END: Duration = Duration::from_secs(8);
 
 /// Starts the service as a process of its own.
 pub async fn start(common: Common, settings: ImAuthSettings) -> Result<Running> {
@@ -19,15 +23,24 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
     let base = Base::prepare("svc-im-auth", &common, &settings, store::MIGRATIONS, environment).await?;
     let Base { db, state, clock, apps, listeners, spec } = base;
     let core = Core::new(&settings, db.clone(), state, clock, apps)?;
+    metrics::register(&spec, &core);
     let sweep = actix_rt::spawn(core.clone().sweep_tokens());
-    let (public, internal) = (core.clone(), core);
+    let look = actix_rt::spawn(core.clone().look_after_sockets());
+    let (public, internal, ending) = (core.clone(), core.clone(), core.clone());
     let running = serve(
         &spec,
         listeners,
         move |cfg| routes::public(cfg, public.clone()),
         move |cfg| routes::internal(cfg, internal.clone()),
-        None::<fn() -> Upgrade>,
+        Some(sockets::upgrade(core, spec.context())),
     )
     .map_err(Error::internal)?;
-    Ok(running.before_stop(move || async move { sweep.abort() }).after_stop(move || async move { db.close().await }))
+    Ok(running
+        .before_stop(move || async move {
+            ending.sockets.close_all(SOCKETS_END).await;
+            ending.presence.drain().await;
+            sweep.abort();
+            look.abort();
+        })
+        .after_stop(move || async move { db.close().await }))
 }

@@ -7,10 +7,13 @@
 mod client;
 mod contract_0;
 mod contract_2;
+mod contract_2_socket;
 mod contract_3_identity;
 mod durability;
 mod faults;
 mod operations;
+mod presence;
 mod process;
+mod socket;
 mod stack;
 mod tokens;
