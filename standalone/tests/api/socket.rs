@@ -185,13 +185,18 @@ impl Bare {
 }
 
 impl Client {
-    /// Registers a user and returns a token for the platform.
+    /// Registers a user, if he is not, and returns a token for the platform. Busy is tried again: many tests at once
+    /// may be more than the machine takes.
     pub async fn user(&self, uid: &str, platform: i64) -> String {
-        let answer = self.register_with(uid, json!({"platform": platform})).await;
-        if answer.json()["errCode"] == 0 {
-            return answer.json()["data"]["token"].as_str().unwrap().to_owned();
+        loop {
+            let answer = self.register_with(uid, json!({"platform": platform})).await.json();
+            match answer["errCode"].as_i64() {
+                Some(0) => return answer["data"]["token"].as_str().unwrap().to_owned(),
+                Some(601) => return self.token(uid, platform).await,
+                Some(503) => tokio::time::sleep(Duration::from_millis(50)).await,
+                _ => panic!("{answer}"),
+            }
         }
-        self.token(uid, platform).await
     }
 
     /// Platforms on which a user is online; panics if unknown.
