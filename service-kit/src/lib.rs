@@ -14,9 +14,13 @@ pub mod health;
 pub mod internal;
 pub mod log;
 pub mod metrics;
+#[cfg(feature = "db")]
+pub mod outbox;
 pub mod params;
 pub mod process;
 pub mod random;
+#[cfg(feature = "rongcloud")]
+pub mod rongcloud;
 pub mod secret;
 pub mod server;
 #[cfg(feature = "db")]

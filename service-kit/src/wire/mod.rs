@@ -142,6 +142,14 @@ mod tests {
                 "NameReserved 403 112180",
                 "RegistrationClosed 403 112180",
                 "NoCustomerService 404 112180",
+                "ProviderAway 503 160000",
+                "ProviderRefused 502 160000",
+                "UnknownGroup 404 112180",
+                "AdminOnly 403 112180",
+                "NotGroupOwner 403 112180",
+                "GroupFull 409 112180",
+                "NotMember 409 112180",
+                "OwnerCannotQuit 409 112180",
             ]
         );
     }
