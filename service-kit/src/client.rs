@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 pub const GATEWAY_TOKEN: HeaderName = HeaderName::from_static("x-kith-gateway-token");
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// On answers of a process that is about to end: the gateway prefers others from then on. (`Connection: close` alone
+/// also ends connections whose request body was not read.)
+pub const DRAINING: HeaderName = HeaderName::from_static("x-kith-draining");
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

@@ -19,9 +19,17 @@ pub fn request_id() -> Option<String> {
     REQUEST_ID.try_with(Clone::clone).ok()
 }
 
+/// Runs `f` with lines that carry the id of a request, where no task of its own serves the request.
+pub fn with_request_id<R>(id: &str, f: impl FnOnce() -> R) -> R {
+    REQUEST_ID.sync_scope(id.to_owned(), f)
+}
+
+/// actix-http tells every malformed request and every client that leaves as an error: anyone could fill the log.
+const DEFAULT_LEVELS: &str = "info,actix_http=off,actix_server=warn";
+
 /// Starts logging. Levels come from `RUST_LOG`, default `info`. A second call in one process does nothing.
 pub fn start(format: LogFormat) {
-    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
+    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(DEFAULT_LEVELS));
     match format {
         LogFormat::Text => builder.format(text),
         LogFormat::Json => builder.format(json_line),

@@ -97,11 +97,50 @@ impl Metrics {
         self.0.latency.get_or_create(&RouteLabels { route: Label(route) }).observe(took.as_secs_f64());
     }
 
+    /// A route's metrics, looked up once, for a server that serves so many requests that looking up shows.
+    pub fn route(&self, name: impl Into<Cow<'static, str>>) -> RouteMetrics {
+        let name = name.into();
+        let ok = RequestLabels { route: Label(name.clone()), outcome: Label(Cow::Borrowed("ok")) };
+        let latency = RouteLabels { route: Label(name.clone()) };
+        RouteMetrics {
+            ok: self.0.requests.get_or_create_owned(&ok),
+            latency: self.0.latency.get_or_create_owned(&latency),
+            name,
+            metrics: self.clone(),
+        }
+    }
+
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
         encode(&mut out, &self.0.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
         Ok(out)
+    }
+}
+
+/// Metrics of one route.
+#[derive(Clone)]
+pub struct RouteMetrics {
+    name: Cow<'static, str>,
+    ok: Counter,
+    latency: Histogram,
+    metrics: Metrics,
+}
+
+impl RouteMetrics {
+    pub fn name(&self) -> &Cow<'static, str> {
+        &self.name
+    }
+
+    /// One finished request; outcomes other than `ok` are looked up.
+    pub fn request(&self, outcome: &'static str, took: Duration) {
+        if outcome == "ok" {
+            self.ok.inc();
+        } else {
+            let labels = RequestLabels { route: Label(self.name.clone()), outcome: Label(Cow::Borrowed(outcome)) };
+            self.metrics.0.requests.get_or_create(&labels).inc();
+        }
+        self.latency.observe(took.as_secs_f64());
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::health::Health;
 use crate::metrics::{Metrics, Reading};
 use crate::server::{Listeners, Spec};
-use crate::settings::{Apps, Common, SecretUrl, Section};
+use crate::settings::{Apps, Common, Section};
 use crate::state::State;
 
 /// What a service is given from outside: `kith` shares one store, tests hold the clock.
@@ -44,14 +44,15 @@ impl Base {
         name: &'static str,
         common: &Common,
         section: &S,
-        database_url: &SecretUrl,
         migrations: Migrations,
         environment: Environment,
     ) -> Result<Self> {
         let listeners = Listeners::bind(section)?;
         let Environment { state, clock } = environment;
         let apps = Apps::from_settings(common).map_err(|e| Error::new(Code::Internal, e))?;
-        let mut settings = DbSettings::new(common.database_url(S::NAME, database_url));
+        let (url, threads) = section.database().ok_or_else(|| Error::internal("a service without a database"))?;
+        let mut settings = DbSettings::new(common.database_url(S::NAME, url));
+        settings.threads = threads;
         settings.application_name = name.to_owned();
         let db = Db::open(settings, migrations).await.map_err(|e| Error::new(Code::Internal, e.to_string()))?;
 
@@ -90,6 +91,7 @@ fn readings_of_db(db: Db) -> impl Fn() -> Vec<Reading> + Send + Sync + 'static {
             Reading::counter("refused", "Jobs refused because the queue was full", s.refused),
             Reading::counter("expired", "Jobs not run: waited too long, or their caller had gone", s.expired),
             Reading::counter("timeouts", "Callers who gave up waiting", s.timeouts),
+            Reading::counter("grouped", "Jobs that shared a commit with others", s.grouped),
             Reading::counter("retries", "Jobs run again", s.retries),
             Reading::counter("connections_lost", "Connections found dead", s.lost),
         ]

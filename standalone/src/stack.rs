@@ -107,7 +107,7 @@ impl Stack {
         let terminal_user =
             svc_terminal_user::server::start_in(common.clone(), terminal_user, environment.clone()).await?;
         let place = |name: &str, server: &Running| -> Result<_> {
-            let place = server.public.to_string().parse().map_err(|e: String| Error::internal(e))?;
+            let place = server.public.to_string().parse().map_err(|e: &str| Error::internal(e))?;
             Ok((name.to_owned(), List(vec![place])))
         };
         let places = [

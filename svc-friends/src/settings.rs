@@ -10,6 +10,8 @@ pub struct FriendsSettings {
     pub internal_listen: SocketAddr,
     /// `postgres://…` or `sqlite://…`. Empty: `friends.db` in `data_dir`.
     pub database_url: SecretUrl,
+    /// Database threads, each with one connection; 0: four per core on PostgreSQL, one per core on SQLite.
+    pub database_threads: usize,
 }
 
 impl Default for FriendsSettings {
@@ -18,6 +20,7 @@ impl Default for FriendsSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8084)),
             internal_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9084)),
             database_url: SecretUrl::default(),
+            database_threads: 0,
         }
     }
 }
@@ -31,6 +34,10 @@ impl Section for FriendsSettings {
 
     fn internal_listen(&self) -> SocketAddr {
         self.internal_listen
+    }
+
+    fn database(&self) -> Option<(&SecretUrl, usize)> {
+        Some((&self.database_url, self.database_threads))
     }
 
     fn development_defaults(&self) -> Vec<&'static str> {

@@ -13,6 +13,8 @@ pub struct ImAuthSettings {
     pub internal_listen: SocketAddr,
     /// `postgres://…` or `sqlite://…`. Empty: `im_auth.db` in `data_dir`.
     pub database_url: SecretUrl,
+    /// Database threads, each with one connection; 0: four per core on PostgreSQL, one per core on SQLite.
+    pub database_threads: usize,
     pub token: TokenSettings,
     /// Whether `cmd=reg_user` registers anybody who asks. Unset: yes, on loopback only.
     pub open_registration: Option<bool>,
@@ -53,6 +55,7 @@ impl Default for ImAuthSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             internal_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9081)),
             database_url: SecretUrl::default(),
+            database_threads: 0,
             token: TokenSettings::default(),
             open_registration: None,
             admins: None,
@@ -100,6 +103,10 @@ impl Section for ImAuthSettings {
 
     fn internal_listen(&self) -> SocketAddr {
         self.internal_listen
+    }
+
+    fn database(&self) -> Option<(&SecretUrl, usize)> {
+        Some((&self.database_url, self.database_threads))
     }
 
     fn development_defaults(&self) -> Vec<&'static str> {

@@ -19,7 +19,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Both backends' migrations, the same names in both folders.
+/// Both backends' migrations, the same names in both folders. A `const` of `diesel_migrations::embed_migrations!`.
 pub struct Migrations {
     pub postgres: EmbeddedMigrations,
     pub sqlite: EmbeddedMigrations,

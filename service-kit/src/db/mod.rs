@@ -12,6 +12,7 @@
 //! - Connections keep prepared statements, so a pooler in front of PostgreSQL must pool sessions (or keep prepared
 //!   statements itself) and, for our time-outs, accept the start-up parameter `options`.
 
+mod attempt;
 mod conn;
 mod door;
 mod error;

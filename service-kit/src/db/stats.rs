@@ -9,13 +9,18 @@ pub(super) struct Counters {
     pub refused: AtomicU64,
     pub expired: AtomicU64,
     pub timeouts: AtomicU64,
+    pub grouped: AtomicU64,
     pub retries: AtomicU64,
     pub lost: AtomicU64,
 }
 
 impl Counters {
     pub fn add(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
+        Self::add_many(counter, 1);
+    }
+
+    pub fn add_many(counter: &AtomicU64, n: usize) {
+        counter.fetch_add(n as u64, Ordering::Relaxed);
     }
 
     /// Counts a thread as running until the guard is dropped.
@@ -52,6 +57,8 @@ pub struct Stats {
     pub expired: u64,
     /// Callers who gave up waiting.
     pub timeouts: u64,
+    /// SQLite: jobs that shared a commit with others.
+    pub grouped: u64,
     /// Jobs run again.
     pub retries: u64,
     /// Connections found dead.
@@ -70,6 +77,7 @@ impl Counters {
             refused: sum(&self.refused),
             expired: sum(&self.expired),
             timeouts: sum(&self.timeouts),
+            grouped: sum(&self.grouped),
             retries: sum(&self.retries),
             lost: sum(&self.lost),
         }

@@ -1,7 +1,9 @@
 //! SQLite's one writer: commits the jobs that wait in groups, because a commit (with its fsync) costs more than
 //! the statements in it.
 
-use super::door::{Worker, balanced, begin, commit, one_statement, rollback};
+use super::attempt::{balanced, begin, commit, rollback};
+use super::conn::DbConn;
+use super::door::Worker;
 use super::error::{Fault, commit_was_refused, fault};
 use super::manager::Conn;
 use super::queue::{Ran, Task};
@@ -27,7 +29,7 @@ impl Worker {
     }
 
     fn group(&mut self, first: Task, second: Task) {
-        let queue = self.queue.clone();
+        let (queue, counters) = (self.queue.clone(), self.counters.clone());
         let Some(conn) = self.begin_group(&first) else {
             // Each by itself finds out what is wrong, and answers in its own time.
             self.handle(first);
@@ -54,7 +56,10 @@ impl Worker {
         let mut answered = false;
         if sound {
             match commit(&mut conn.db) {
-                Ok(()) => answered = true,
+                Ok(()) => {
+                    Counters::add_many(&counters.grouped, members.len());
+                    answered = true;
+                }
                 Err(e) if commit_was_refused(&e) => {}
                 Err(e) => {
                     log::error!("commit of {} jobs failed: {e}", members.len());
@@ -109,10 +114,10 @@ fn member(conn: &mut Conn, task: &mut Task) -> bool {
         Ran::Panicked => false,
         // Some errors (a full disk) make SQLite roll back the whole transaction: then this fails.
         Ran::Err => conn.depth() == Some(2) && rollback(&mut conn.db).is_ok(),
-        Ran::Ok => balanced(conn, task, 2) && one_statement(conn, task) && commit(&mut conn.db).is_ok(),
+        Ran::Ok => balanced(conn, task, 2) && commit(&mut conn.db).is_ok(),
     }
 }
 
 fn savepoint(conn: &mut Conn) -> QueryResult<()> {
-    <super::DbConn as TransactionManager<super::DbConn>>::begin_transaction(&mut conn.db)
+    <DbConn as TransactionManager<DbConn>>::begin_transaction(&mut conn.db)
 }

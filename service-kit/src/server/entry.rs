@@ -1,6 +1,6 @@
 //! What every request passes first and every answer last.
 
-use crate::client::{Client, REQUEST_ID};
+use crate::client::{Client, DRAINING, REQUEST_ID};
 use crate::health::Health;
 use crate::log as kit_log;
 use crate::metrics::Metrics;
@@ -38,6 +38,11 @@ impl Context {
         if let Some(metrics) = &self.metrics {
             metrics.request(line.route.clone(), line.outcome.clone(), line.took);
         }
+        self.log(line);
+    }
+
+    /// The line alone, for a server that counts its requests itself.
+    pub fn log(&self, line: &AccessLine<'_>) {
         log::info!(
             target: "access",
             service = self.name,
@@ -89,6 +94,7 @@ pub(super) async fn entry<B: MessageBody>(req: ServiceRequest, next: Next<B>) ->
             }
             if context.is_draining() {
                 res.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                res.headers_mut().insert(DRAINING, HeaderValue::from_static("1"));
             }
             let req = res.request();
             context.finished(&AccessLine {

@@ -72,8 +72,8 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     open().map_err(|e| Error::new(Code::Internal, format!("cannot listen on {address}: {e}")))
 }
 
-/// HTTP with the limits that every listener of ours has.
-pub fn http<S>(stopping: GracefulShutdownSignal) -> HttpServiceBuilder<TcpStream, S, ExpectHandler, UpgradeHandler>
+/// HTTP with the limits that every listener of ours has, on streams of type `T`.
+pub fn http<T, S>(stopping: GracefulShutdownSignal) -> HttpServiceBuilder<T, S, ExpectHandler, UpgradeHandler>
 where
     S: ServiceFactory<Request, Config = ()>,
     S::Error: Into<Response<BoxBody>> + 'static,

@@ -133,6 +133,11 @@ pub trait Section: Default + Serialize + for<'de> Deserialize<'de> {
     fn listen(&self) -> SocketAddr;
     fn internal_listen(&self) -> SocketAddr;
 
+    /// Its database and the number of threads for it, where it has one.
+    fn database(&self) -> Option<(&SecretUrl, usize)> {
+        None
+    }
+
     /// Names of settings left at a development default that must not be used off loopback.
     fn development_defaults(&self) -> Vec<&'static str>;
 

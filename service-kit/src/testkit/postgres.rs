@@ -66,6 +66,13 @@ impl PostgresServer {
         url(self.port, database)
     }
 
+    /// Runs `sql` in a transaction that stays open, with its locks, until the guard is dropped.
+    pub fn hold(&self, database: &str, sql: &str) -> Held {
+        let mut connection = PgConnection::establish(&self.url(database)).expect("connects");
+        connection.batch_execute(&format!("BEGIN; {sql}")).expect("holds");
+        Held(connection)
+    }
+
     /// Creates a database and returns its URL.
     pub fn create_database(&self, name: &str) -> String {
         execute(&self.url("postgres"), &format!("CREATE DATABASE \"{name}\""));
@@ -335,3 +342,6 @@ fn signal(name: &str, processes: &[u32]) {
         .stderr(Stdio::null())
         .status();
 }
+
+/// An open transaction; dropped, it is rolled back.
+pub struct Held(#[expect(dead_code, reason = "held, not used")] PgConnection);

@@ -1,5 +1,8 @@
-//! What the kit does against real servers.
+//! Tests of service-kit against real servers: one binary, one file per part.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod db;
+mod db_outages;
+mod db_sqlite;
 mod rongcloud;
 mod state;

@@ -1,0 +1,221 @@
+//! A client's connection under watch.
+//!
+//! actix-http times a connection's first request head and idle connections, but neither a later head that trickles
+//! in nor a client that does not read its answer; either would hold a connection, and with it a service's, for ever.
+//! So the stream itself knows whether a request is being served and since when a write waits, and a sweep of each
+//! worker ends the connections that are overdue.
+
+use service_kit::server::{HEAD_TIMEOUT, KEEP_ALIVE};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A client's stream.
+pub struct Conn {
+    stream: Option<TcpStream>,
+    watch: Rc<Watch>,
+}
+
+/// What is known of a connection.
+pub struct Watch {
+    /// A request is being served.
+    busy: Cell<bool>,
+    /// When that last changed.
+    since: Cell<Instant>,
+    /// A write has waited since then.
+    blocked: Cell<Option<Instant>>,
+    overdue: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    count: Arc<AtomicUsize>,
+    /// There were more connections than allowed when this one came.
+    pub over_limit: bool,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request is being served while this lives.
+pub struct Busy(Option<Rc<Watch>>);
+
+impl Busy {
+    pub fn new(watch: Option<Rc<Watch>>) -> Self {
+        if let Some(watch) = &watch {
+            watch.busy.set(true);
+        }
+        Self(watch)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.0 {
+            watch.busy.set(false);
+            watch.since.set(Instant::now());
+        }
+    }
+}
+
+impl Watch {
+    fn is_overdue(&self, now: Instant, stall: Duration) -> bool {
+        let passed = |since: Instant| now.saturating_duration_since(since);
+        // The server itself ends idle connections and the first head in time; this is later than both.
+        let idle = !self.busy.get() && passed(self.since.get()) > KEEP_ALIVE + HEAD_TIMEOUT;
+        idle || self.blocked.get().is_some_and(|since| passed(since) > stall)
+    }
+
+    fn remember(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// A worker's connections.
+#[derive(Default)]
+pub struct Watched(RefCell<Vec<Weak<Watch>>>);
+
+impl Watched {
+    /// Takes a connection under watch. `count` counts those of all workers.
+    pub fn watch(&self, stream: TcpStream, count: &Arc<AtomicUsize>, limit: usize) -> Conn {
+        let others = count.fetch_add(1, Ordering::Relaxed);
+        let watch = Rc::new(Watch {
+            busy: Cell::new(false),
+            since: Cell::new(Instant::now()),
+            blocked: Cell::new(None),
+            overdue: Cell::new(false),
+            waker: RefCell::new(None),
+            count: Arc::clone(count),
+            over_limit: others >= limit,
+        });
+        self.0.borrow_mut().push(Rc::downgrade(&watch));
+        Conn { stream: Some(stream), watch }
+    }
+
+    /// Ends what is overdue; forgets what has ended.
+    pub fn sweep(&self, stall: Duration) {
+        let now = Instant::now();
+        self.0.borrow_mut().retain(|weak| {
+            let Some(watch) = weak.upgrade() else { return false };
+            if watch.is_overdue(now, stall) {
+                watch.overdue.set(true);
+                if let Some(waker) = watch.waker.borrow_mut().take() {
+                    waker.wake();
+                }
+            }
+            true
+        });
+    }
+}
+
+impl Conn {
+    pub fn watch(&self) -> &Rc<Watch> {
+        &self.watch
+    }
+
+    /// The bare stream, no longer watched.
+    pub fn into_stream(mut self) -> io::Result<TcpStream> {
+        self.stream.take().ok_or_else(gone)
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        if self.watch.overdue.get() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.as_mut().map(Pin::new).ok_or_else(gone)
+    }
+
+    fn wrote<T>(&self, cx: &Context<'_>, poll: Poll<T>) -> Poll<T> {
+        if poll.is_ready() {
+            self.watch.blocked.set(None);
+        } else {
+            self.watch.remember(cx);
+            if self.watch.blocked.get().is_none() {
+                self.watch.blocked.set(Some(Instant::now()));
+            }
+        }
+        poll
+    }
+}
+
+fn gone() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+impl AsyncRead for Conn {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let poll = self.stream()?.poll_read(cx, buf);
+        if poll.is_pending() {
+            self.watch.remember(cx);
+        }
+        poll
+    }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = self.stream()?.poll_write(cx, buf);
+        self.wrote(cx, poll)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    #[test]
+    fn an_overdue_connection_ends_and_is_forgotten() {
+        actix_rt::System::new().block_on(overdue());
+    }
+
+    async fn overdue() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (watched, count) = (Watched::default(), Arc::default());
+        let mut conn = watched.watch(stream, &count, 1);
+        assert!(!conn.watch.over_limit);
+
+        let watch = Rc::clone(conn.watch());
+        let reading = actix_rt::spawn(async move { conn.read_u8().await.unwrap_err().kind() });
+        tokio::task::yield_now().await;
+        watched.sweep(Duration::from_secs(5));
+        assert!(!reading.is_finished());
+
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        watch.since.set(long_ago);
+        let busy = Busy::new(Some(Rc::clone(&watch)));
+        watched.sweep(Duration::from_secs(5));
+        tokio::task::yield_now().await;
+        assert!(!reading.is_finished(), "a request may take longer than an idle connection");
+        watch.blocked.set(Some(long_ago));
+        watched.sweep(Duration::from_secs(5));
+        assert_eq!(reading.await.unwrap(), io::ErrorKind::TimedOut);
+
+        drop((busy, watch));
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+        watched.sweep(Duration::from_secs(5));
+        assert!(watched.0.borrow().is_empty());
+    }
+}

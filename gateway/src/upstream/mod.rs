@@ -1,0 +1,68 @@
+//! The services: their addresses and what is known of them (`address`, shared by all workers), looked after by one
+//! task off the workers (`keeper`), and each worker's own connections to them (`pool`, `connection`).
+
+mod address;
+mod connection;
+mod keeper;
+mod pool;
+
+pub use address::{Address, Clock};
+pub use connection::Connection;
+pub use keeper::Keeper;
+pub use pool::{Lease, LeaseError, Pool, PoolSettings, Pools, Tried};
+
+use crate::metrics::GatewayMetrics;
+use crate::settings::HostPort;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A service by name.
+pub struct Upstream {
+    pub name: String,
+    places: Vec<HostPort>,
+    addresses: RwLock<Arc<[Arc<Address>]>>,
+    /// Counts the changes of `addresses`, so that workers see one without a lock.
+    version: AtomicU64,
+    clock: Clock,
+    metrics: GatewayMetrics,
+}
+
+impl Upstream {
+    pub fn new(name: &str, places: &[HostPort], clock: Clock, metrics: GatewayMetrics) -> Self {
+        Self {
+            name: name.to_owned(),
+            places: places.to_vec(),
+            addresses: RwLock::new(Arc::new([])),
+            version: AtomicU64::new(0),
+            clock,
+            metrics,
+        }
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub fn addresses(&self) -> Arc<[Arc<Address>]> {
+        Arc::clone(&self.addresses.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what the names stand for now; what is known of an address that stays is kept.
+    fn set_addresses(&self, found: &[SocketAddr]) {
+        let old: BTreeMap<SocketAddr, Arc<Address>> =
+            self.addresses().iter().map(|a| (a.socket, Arc::clone(a))).collect();
+        if old.len() == found.len() && found.iter().all(|a| old.contains_key(a)) {
+            return;
+        }
+        log::info!("{}: {} addresses: {found:?}", self.name, found.len());
+        let address = |socket: &SocketAddr| match old.get(socket) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Address::new(&self.name, *socket, self.clock.clone(), self.metrics.clone())),
+        };
+        let new: Arc<[Arc<Address>]> = found.iter().map(address).collect();
+        *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.version.fetch_add(1, Ordering::Release);
+    }
+}

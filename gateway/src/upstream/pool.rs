@@ -1,0 +1,220 @@
+//! A worker's connections to the addresses of a service, and the choice among them.
+//!
+//! A lease is the right to one connection at a time; their number per address is bounded, so idle and leased
+//! connections together are too.
+
+use super::{Address, Connection, Upstream};
+use crate::metrics::GatewayMetrics;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
+
+/// More requests than this do not wait for a connection; they are told at once.
+const MAX_WAITING: usize = 1_000;
+
+/// A worker's pools of one service.
+pub struct Pools {
+    pub upstream: Arc<Upstream>,
+    settings: PoolSettings,
+    version: Cell<u64>,
+    pools: RefCell<Rc<[Rc<Pool>]>>,
+    turn: Cell<usize>,
+}
+
+#[derive(Clone)]
+pub struct PoolSettings {
+    /// Connections per address.
+    pub size: usize,
+    pub connect: Duration,
+    pub idle: Duration,
+    pub metrics: GatewayMetrics,
+}
+
+/// Connections to one address.
+pub struct Pool {
+    pub address: Arc<Address>,
+    settings: PoolSettings,
+    /// The longest idle first.
+    idle: RefCell<Vec<(Connection, Instant)>>,
+    free: Arc<Semaphore>,
+    waiting: Cell<usize>,
+}
+
+/// Addresses that a request has been to, by their place in the list that it chose from.
+#[derive(Default)]
+pub struct Tried {
+    pools: Option<Rc<[Rc<Pool>]>>,
+    places: u64,
+}
+
+/// An address chosen for a request.
+pub struct Picked(pub Rc<Pool>);
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum LeaseError {
+    /// The address takes no connections.
+    Refused(std::io::Error),
+    /// All are in use.
+    Full,
+}
+
+impl Pools {
+    pub fn new(upstream: Arc<Upstream>, settings: PoolSettings) -> Self {
+        Self { upstream, settings, version: Cell::new(u64::MAX), pools: RefCell::new(Rc::new([])), turn: Cell::new(0) }
+    }
+
+    /// Chooses an address that this request has not been to: those that are up in turn, then the best of the others.
+    pub fn pick(&self, tried: &mut Tried) -> Option<Picked> {
+        let pools = Rc::clone(tried.pools.get_or_insert_with(|| self.current()));
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let mut best = None;
+        for i in (0..pools.len()).map(|i| (turn.wrapping_add(i)) % pools.len()) {
+            if tried.places & 1 << (i % 64) == 0 {
+                let rank = pools[i].address.rank();
+                if best.is_none_or(|(_, r)| rank < r) {
+                    best = Some((i, rank));
+                }
+                if rank == 0 {
+                    break;
+                }
+            }
+        }
+        let (i, _) = best?;
+        tried.places |= 1 << (i % 64);
+        Some(Picked(Rc::clone(&pools[i])))
+    }
+
+    fn current(&self) -> Rc<[Rc<Pool>]> {
+        let version = self.upstream.version();
+        if version != self.version.get() {
+            self.version.set(version);
+            let old = Rc::clone(&self.pools.borrow());
+            let addresses = self.upstream.addresses();
+            let pool = |address: &Arc<Address>| {
+                let known = old.iter().find(|pool| Arc::ptr_eq(&pool.address, address));
+                known.cloned().unwrap_or_else(|| Rc::new(Pool::new(Arc::clone(address), self.settings.clone())))
+            };
+            *self.pools.borrow_mut() = addresses.iter().map(pool).collect();
+        }
+        Rc::clone(&self.pools.borrow())
+    }
+
+    /// Ends connections that have been idle for too long.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        for pool in self.pools.borrow().iter() {
+            pool.idle.borrow_mut().retain(|(connection, since)| pool.is_fresh(connection, *since, now));
+        }
+    }
+}
+
+impl Pool {
+    fn new(address: Arc<Address>, settings: PoolSettings) -> Self {
+        let free = Arc::new(Semaphore::new(settings.size));
+        Self { address, settings, idle: RefCell::default(), free, waiting: Cell::new(0) }
+    }
+
+    fn is_fresh(&self, connection: &Connection, since: Instant, now: Instant) -> bool {
+        !connection.is_closed() && now.saturating_duration_since(since) < self.settings.idle
+    }
+
+    /// A connection, an idle one unless `fresh`.
+    pub async fn lease(self: Rc<Self>, fresh: bool) -> Result<Lease, LeaseError> {
+        let until = tokio::time::Instant::now() + self.settings.connect;
+        let permit = match Arc::clone(&self.free).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait(until).await?,
+        };
+        if !fresh && let Some(connection) = self.take_idle() {
+            self.settings.metrics.reused();
+            return Ok(Lease { connection, reused: true, pool: self, _permit: permit });
+        }
+        match timeout_at(until, Connection::open(self.address.socket)).await {
+            Ok(Ok(connection)) => {
+                self.settings.metrics.dialed();
+                Ok(Lease { connection, reused: false, pool: self, _permit: permit })
+            }
+            Ok(Err(e)) => Err(self.refused(e)),
+            Err(e) => Err(self.refused(e.into())),
+        }
+    }
+
+    /// A bare stream, for a socket.
+    pub async fn stream(&self) -> Result<TcpStream, LeaseError> {
+        let until = tokio::time::Instant::now() + self.settings.connect;
+        match timeout_at(until, TcpStream::connect(self.address.socket)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(e)) => Err(self.refused(e)),
+            Err(e) => Err(self.refused(e.into())),
+        }
+    }
+
+    pub fn socket(&self) -> SocketAddr {
+        self.address.socket
+    }
+
+    fn refused(&self, e: std::io::Error) -> LeaseError {
+        self.address.refused();
+        LeaseError::Refused(e)
+    }
+
+    async fn wait(&self, until: tokio::time::Instant) -> Result<OwnedSemaphorePermit, LeaseError> {
+        struct Waiting<'a>(&'a Cell<usize>);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() - 1);
+            }
+        }
+        if self.waiting.get() >= MAX_WAITING {
+            return Err(LeaseError::Full);
+        }
+        self.waiting.set(self.waiting.get() + 1);
+        let _waiting = Waiting(&self.waiting);
+        match timeout_at(until, Arc::clone(&self.free).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(LeaseError::Full),
+        }
+    }
+
+    /// The connection used last, so that the others may grow old.
+    fn take_idle(&self) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let now = Instant::now();
+        let mut i = idle.len();
+        while i > 0 {
+            i -= 1;
+            let (connection, since) = &idle[i];
+            if !self.is_fresh(connection, *since, now) {
+                idle.remove(i);
+            } else if connection.is_ready() {
+                return Some(idle.remove(i).0);
+            }
+            // Otherwise it has yet to notice the end of its last answer.
+        }
+        None
+    }
+}
+
+/// A connection in use. Dropped, it is ended, as it may be in the middle of something; [`Lease::give_back`] keeps it.
+pub struct Lease {
+    pub connection: Connection,
+    pub reused: bool,
+    pub pool: Rc<Pool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// The answer was read to its end and the request sent to its end.
+    pub fn give_back(self) {
+        if !self.connection.is_closed() {
+            self.pool.idle.borrow_mut().push((self.connection, Instant::now()));
+        }
+    }
+}

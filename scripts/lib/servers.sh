@@ -1,0 +1,87 @@
+# Sourced by scripts: finds or installs what they need and starts private servers.
+
+step() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
+
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    exit 1
+}
+
+need_commands() {
+    for command in "$@"; do
+        command -v "$command" >/dev/null || fail "$command is missing: install Rust (https://rustup.rs) and a C compiler"
+    done
+}
+
+# Folders where Debian keeps servers that are not on everyone's PATH.
+for folder in /usr/lib/postgresql/*/bin /usr/sbin; do
+    [ -d "$folder" ] && PATH="$PATH:$folder"
+done
+export PATH
+
+# need_server COMMAND PACKAGE: installs Debian's package where this user may.
+need_server() {
+    complete "$1" && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        step "Installing $2"
+        { apt-get install -y -qq "$2" || { apt-get update -qq && apt-get install -y -qq "$2"; }; } >/dev/null
+        for folder in /usr/lib/postgresql/*/bin; do PATH="$PATH:$folder"; done
+    fi
+    complete "$1" || fail "$1 is missing: install Debian's package $2 (apt-get install $2)"
+}
+
+# PostgreSQL counts only with its initdb beside it.
+complete() {
+    command -v "$1" >/dev/null && { [ "$1" != postgres ] || command -v initdb >/dev/null; }
+}
+
+free_port() {
+    # A port that the kernel gives to nobody else meanwhile is not to be had in shell; this one was free just now.
+    local port
+    while port=$((20000 + RANDOM % 30000)); do
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+    done
+}
+
+# PostgreSQL refuses root.
+as_postgres() {
+    if [ "$(id -u)" = 0 ]; then setpriv --reuid="$pg_user" --regid="$pg_user" --init-groups "$@"; else "$@"; fi
+}
+
+stop_servers() {
+    [ -n "${pg_pid:-}" ] && kill -INT "$pg_pid" 2>/dev/null
+    [ -n "${redis_pid:-}" ] && kill "$redis_pid" 2>/dev/null
+    wait 2>/dev/null
+    rm -rf "$servers"
+}
+
+# Starts both and exports KITH_TEST_POSTGRES_URL and KITH_TEST_REDIS_URL; they end with the script.
+start_servers() {
+    servers=$(mktemp -d)
+    trap stop_servers EXIT
+    trap 'exit 130' INT TERM
+    pg_user=postgres
+    [ "$(id -u)" = 0 ] && { id "$pg_user" >/dev/null 2>&1 || fail "PostgreSQL needs a user postgres (root may not run it)"; }
+    mkdir "$servers/pg" "$servers/redis"
+    [ "$(id -u)" = 0 ] && chown "$pg_user" "$servers/pg" && chmod 711 "$servers"
+    local pg_port redis_port
+    pg_port=$(free_port)
+    redis_port=$(free_port)
+    (cd "$servers" && as_postgres initdb -D "$servers/pg" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >"$servers/initdb.log" 2>&1) ||
+        { cat "$servers/initdb.log" >&2; fail "initdb failed"; }
+    (cd "$servers/pg" && as_postgres postgres -D "$servers/pg" -p "$pg_port" -c listen_addresses=127.0.0.1 -c "unix_socket_directories=" \
+        -c max_connections=500 -c shared_buffers=64MB >"$servers/pg.log" 2>&1) &
+    pg_pid=$!
+    (cd "$servers/redis" && redis-server --port "$redis_port" --bind 127.0.0.1 --save "" >"$servers/redis.log" 2>&1) &
+    redis_pid=$!
+    for _ in $(seq 200); do
+        if (exec 3<>"/dev/tcp/127.0.0.1/$redis_port") 2>/dev/null && pg_isready -q -h 127.0.0.1 -p "$pg_port"; then
+            export KITH_TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$pg_port/postgres"
+            export KITH_TEST_REDIS_URL="redis://127.0.0.1:$redis_port"
+            return
+        fi
+        sleep 0.1
+    done
+    cat "$servers/pg.log" "$servers/redis.log" >&2
+    fail "the servers did not start"
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# All checks and tests, on both stacks: SQLite + in-memory state, and PostgreSQL + Redis.
+# Needs Rust and a C compiler. PostgreSQL and Redis are found, or installed from Debian's packages where that is
+# allowed, and started privately on free ports in a temporary folder.
+#   scripts/test.sh            everything
+#   scripts/test.sh NAME...    only tests whose names contain NAME, on both stacks; no format or lint checks
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib/servers.sh
+
+need_commands cargo cc
+need_server postgres postgresql
+need_server redis-server redis-server
+need_server setpriv util-linux
+
+if [ $# -eq 0 ]; then
+    step "Format and lints"
+    cargo fmt --all --check
+    cargo clippy --workspace --all-features --all-targets --quiet -- -D warnings
+    scripts/check-versions.sh
+fi
+
+step "Servers"
+start_servers
+
+step "Build"
+# Also the binaries that the tests start.
+cargo build --workspace --all-features --quiet
+cargo test --workspace --all-features --no-run --quiet
+
+step "Tests on SQLite and in-memory state"
+KITH_TEST_STACK=sqlite cargo test --workspace --all-features --quiet -- "$@"
+
+step "API tests on PostgreSQL and Redis"
+KITH_TEST_STACK=postgres cargo test --workspace --all-features --quiet --test api -- "$@"
+
+step "All passed"

@@ -1,0 +1,3 @@
+DROP TABLE debts;
+DROP TABLE accounts;
+DROP TABLE ledger;

@@ -1,0 +1,293 @@
+//! What goes on and what fails clearly while PostgreSQL or Redis is away, and that it heals by itself.
+
+use crate::client::Client;
+use crate::durability::until_answering;
+use crate::stack::{Kind, Places, SERVICES, Stack};
+use serde_json::{Value, json};
+use service_kit::testkit::postgres::PostgresServer;
+use service_kit::testkit::redis::RedisServer;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// These are about separate servers whatever the run's stack, so one run has them.
+fn other_run() -> bool {
+    Kind::of_run() == Kind::Sqlite
+}
+
+/// Services on a PostgreSQL and a Redis of the test's own.
+async fn on(postgres: &PostgresServer, redis: &RedisServer, pairs: &[(&str, &str)]) -> Stack {
+    let mut environment = BTreeMap::new();
+    for service in SERVICES {
+        let url = postgres.create_database(service);
+        environment.insert(format!("KITH__{}__DATABASE_URL", service.to_uppercase()), url);
+    }
+    environment.insert("KITH__STATE__URL".into(), redis.url());
+    environment.insert("RUST_LOG".into(), "info".into());
+    Stack::start_at(Places { kind: Kind::Postgres, environment, databases: Vec::new() }.with(pairs)).await
+}
+
+/// A call that must be answered within `limit`, whatever the answer.
+async fn timed(limit: Duration, call: impl Future<Output = crate::client::Answer>) -> Value {
+    let start = Instant::now();
+    let answer = call.await;
+    assert!(start.elapsed() < limit, "answered after {:?}: {}", start.elapsed(), answer.text);
+    answer.json()
+}
+
+async fn within<F: Future<Output = bool>>(limit: Duration, what: &str, mut check: impl FnMut() -> F) {
+    let start = Instant::now();
+    while !check().await {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn without_redis_registration_and_token_checks_go_on_and_no_token_changes() {
+    if other_run() {
+        return;
+    }
+    let (postgres, mut redis) = (PostgresServer::start(), RedisServer::start());
+    let stack = on(&postgres, &redis, &[]).await;
+    let kith = stack.client();
+    kith.register_with("alice", json!({"password": "password-1"})).await.ok_b();
+    let (live, dead) = (kith.token("alice", 1).await, kith.token("alice", 2).await);
+    kith.parse(&live).await.ok_b();
+    kith.parse(&dead).await.ok_b();
+    let dump = redis.dump();
+    kith.force_logout("alice", 2).await.ok_b();
+    kith.parse(&dead).await.fails_b(702, "token invalid");
+
+    // Gone.
+    redis.kill();
+    let limit = Duration::from_secs(2);
+    assert_eq!(timed(limit, kith.register("bob")).await["errCode"], 0);
+    assert_eq!(timed(limit, kith.parse(&live)).await["errCode"], 0);
+    assert_eq!(timed(limit, kith.parse(&dead)).await["errCode"], 702);
+    assert_eq!(timed(limit, kith.user_token("bob", 1)).await["errCode"], 0);
+    assert_eq!(timed(limit, kith.sign_in("alice", "password-1")).await["ret"], "ok");
+    assert_eq!(timed(limit, kith.force_logout("bob", 0)).await["errCode"], 0);
+    let online = timed(limit, kith.online(json!(["alice"]))).await;
+    assert_eq!(online["errCode"], 503, "unknown, never offline: {online}");
+
+    // Back, empty.
+    redis.restart_empty();
+    within(Duration::from_secs(5), "online status heals", async || {
+        kith.online(json!(["alice"])).await.json()["errCode"] == 0
+    })
+    .await;
+    kith.parse(&live).await.ok_b();
+    kith.parse(&dead).await.fails_b(702, "token invalid");
+
+    // Back, with a dump from before the revocation: no token state is staler than 5 s.
+    redis.restart_with(&dump);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    within(Duration::from_secs(1), "the store is used again", async || {
+        kith.online(json!(["alice"])).await.json()["errCode"] == 0
+    })
+    .await;
+    kith.parse(&live).await.ok_b();
+    kith.parse(&dead).await.fails_b(702, "token invalid");
+
+    // Frozen.
+    redis.pause();
+    assert_eq!(timed(Duration::from_secs(3), kith.register("carol")).await["errCode"], 0);
+    assert_eq!(timed(limit, kith.parse(&live)).await["errCode"], 0);
+    assert_eq!(timed(limit, kith.parse(&dead)).await["errCode"], 702);
+    redis.resume();
+    within(Duration::from_secs(5), "online status heals", async || {
+        kith.online(json!(["alice"])).await.json()["errCode"] == 0
+    })
+    .await;
+}
+
+/// Registers for ever; counts and keeps the answered ones.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<std::sync::Mutex<Vec<String>>>,
+    slowest: Arc<AtomicUsize>,
+    workers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(kith: &Client, workers: usize, prefix: &'static str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let slowest = Arc::new(AtomicUsize::new(0));
+        let next = Arc::new(AtomicUsize::new(0));
+        let workers = (0..workers)
+            .map(|_| {
+                let (kith, stop, answered) = (kith.clone(), stop.clone(), answered.clone());
+                let (slowest, next) = (slowest.clone(), next.clone());
+                tokio::spawn(async move {
+                    while !stop.load(Ordering::Relaxed) {
+                        let uid = format!("{prefix}-{}", next.fetch_add(1, Ordering::Relaxed));
+                        let start = Instant::now();
+                        let answer = kith.register(&uid).await.json();
+                        slowest.fetch_max(usize::try_from(start.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
+                        match answer["errCode"].as_i64() {
+                            Some(0) => answered.lock().unwrap().push(uid),
+                            Some(503 | 500) => tokio::time::sleep(Duration::from_millis(5)).await,
+                            _ => panic!("{answer}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        Self { stop, answered, slowest, workers }
+    }
+
+    /// Ends it; how many were answered well, and the slowest answer.
+    async fn end(self, kith: &Client) -> (usize, Duration) {
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            worker.await.unwrap();
+        }
+        let answered = self.answered.lock().unwrap().clone();
+        for chunk in answered.chunks(200) {
+            let body = kith.users_info(json!(chunk)).await.ok_b();
+            assert_eq!(body["data"].as_array().unwrap().len(), chunk.len(), "an answered registration is gone");
+        }
+        (answered.len(), Duration::from_millis(self.slowest.load(Ordering::Relaxed) as u64))
+    }
+}
+
+#[tokio::test]
+async fn postgres_restarted_under_load_is_answered_within_3_s_and_heals() {
+    if other_run() {
+        return;
+    }
+    let (mut postgres, redis) = (PostgresServer::start(), RedisServer::start());
+    let stack = on(&postgres, &redis, &[]).await;
+    let kith = stack.client();
+    let load = Load::start(&kith, 16, "u");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    postgres.kill();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    postgres.start_again();
+    within(Duration::from_secs(5), "registrations heal", async || {
+        kith.register(&crate::stack::name("h")).await.json()["errCode"] == 0
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (answered, slowest) = load.end(&kith).await;
+    assert!(answered > 100, "{answered}");
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn postgres_frozen_for_10_s_under_load_is_answered_within_3_s_and_heals() {
+    if other_run() {
+        return;
+    }
+    let (postgres, redis) = (PostgresServer::start(), RedisServer::start());
+    let stack = on(&postgres, &redis, &[]).await;
+    let kith = stack.client();
+    let load = Load::start(&kith, 32, "u");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    postgres.pause();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    postgres.resume();
+    within(Duration::from_secs(5), "registrations heal", async || {
+        kith.register(&crate::stack::name("h")).await.json()["errCode"] == 0
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (answered, slowest) = load.end(&kith).await;
+    assert!(answered > 100, "{answered}");
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn a_database_with_one_connection_is_busy_and_never_hangs() {
+    if other_run() {
+        return;
+    }
+    let (postgres, redis) = (PostgresServer::start(), RedisServer::start());
+    let stack = on(&postgres, &redis, &[("KITH__IM_AUTH__DATABASE_THREADS", "1")]).await;
+    let kith = stack.client();
+    // Locks the table for a while, so that the one connection waits.
+    kith.register("first").await.ok_b();
+    let load = Load::start(&kith, 64, "u");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let locker = postgres.hold("im_auth", "LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE");
+    let busy = timed(Duration::from_secs(3), kith.register("blocked")).await;
+    assert_eq!(busy["errCode"], 503, "{busy}");
+    drop(locker);
+    within(Duration::from_secs(5), "registrations heal", async || {
+        kith.register(&crate::stack::name("h")).await.json()["errCode"] == 0
+    })
+    .await;
+    let (_, slowest) = load.end(&kith).await;
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    until_answering(&kith).await;
+}
+
+#[tokio::test]
+async fn one_service_replaced_by_another_process_under_load_fails_no_request() {
+    if other_run() {
+        return;
+    }
+    let (postgres, redis) = (PostgresServer::start(), RedisServer::start());
+    let other = crate::process::free_port();
+    let first = crate::process::free_port();
+    let both = format!("127.0.0.1:{first},127.0.0.1:{other}");
+    let mut stack = on(&postgres, &redis, &[("KITH__GATEWAY__UPSTREAMS__IM_AUTH", &both), ("KITH__DRAIN", "3")]).await;
+    // The harness gave svc-im-auth a port of its own choice; this test wants its own two.
+    let log = stack.folder.path().join("replica.log");
+    let start = |stack: &Stack, port: u16, log: std::path::PathBuf| {
+        let mut environment = stack.processes["im_auth"].environment().clone();
+        environment.insert("KITH__IM_AUTH__LISTEN".into(), format!("127.0.0.1:{port}"));
+        environment.insert("KITH__IM_AUTH__INTERNAL_LISTEN".into(), "127.0.0.1:0".into());
+        crate::process::Process::start("svc-im-auth", environment, log)
+    };
+    stack.process_of("im_auth").kill();
+    let mut old = start(&stack, first, log.clone());
+    let kith = stack.client();
+    until_answering(&kith).await;
+    let failures = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let workers: Vec<_> = (0..16)
+        .map(|w| {
+            let (kith, stop, done, failures) = (kith.clone(), stop.clone(), done.clone(), failures.clone());
+            tokio::spawn(async move {
+                let mut n = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    n += 1;
+                    let answer = kith.register(&format!("r-{w}-{n}")).await;
+                    if answer.json()["errCode"] != 0 {
+                        failures.lock().unwrap().push(answer.text.clone());
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for round in 0..3 {
+        // One more process on the other address, then the older one is told to end.
+        let port = if round % 2 == 0 { other } else { first };
+        let mut new = start(&stack, port, stack.folder.path().join(format!("replica-{round}.log")));
+        new.until(async |_| tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        old.signal("TERM");
+        let status = old.ended(Duration::from_secs(30)).await;
+        assert!(status.success(), "{status}");
+        old = new;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    let failures = failures.lock().unwrap();
+    assert!(
+        failures.is_empty(),
+        "{} of {} failed: {:?}",
+        failures.len(),
+        done.load(Ordering::Relaxed),
+        failures.first()
+    );
+    assert!(done.load(Ordering::Relaxed) > 500);
+}
