@@ -17,7 +17,7 @@ pub async fn start(common: Common, settings: ImAuthSettings) -> Result<Running> 
 /// Starts the service in an environment that is given.
 pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Environment) -> Result<Running> {
     let base = Base::prepare("svc-im-auth", &common, &settings, store::MIGRATIONS, environment).await?;
-    let Base { db, state, clock, apps, listeners, spec } = base;
+    let Base { db, state, clock, apps, listeners, spec, .. } = base;
     let core = Core::new(&settings, db.clone(), state, clock, apps)?;
     let sweep = actix_rt::spawn(core.clone().sweep_tokens());
     let (public, internal) = (core.clone(), core);

@@ -78,7 +78,7 @@ impl RongCloud {
 
     /// A token for a user; RongCloud takes over name and portrait. The name must not be empty.
     pub async fn get_token(&self, user_id: &str, name: &str, portrait: &str) -> Result<Secret, Trouble> {
-        let form = form().append_pair("userId", user_id).append_pair("name", name).finish_with("portraitUri", portrait);
+        let form = form([("userId", user_id), ("name", name), ("portraitUri", portrait)]);
         let answer: Token = self.call("/user/getToken.json", form, WHILE_A_CLIENT_WAITS).await?;
         if answer.token.is_empty() || answer.token.len() > 4096 {
             return Err(Trouble::Unavailable("an answer without a usable token".into()));
@@ -88,12 +88,12 @@ impl RongCloud {
 
     /// Sets a user's name and portrait.
     pub async fn refresh_user(&self, user_id: &str, name: &str, portrait: &str) -> Result<(), Trouble> {
-        let form = form().append_pair("userId", user_id).append_pair("name", name).finish_with("portraitUri", portrait);
+        let form = form([("userId", user_id), ("name", name), ("portraitUri", portrait)]);
         self.do_call("/user/refresh.json", form).await
     }
 
     pub async fn user_info(&self, user_id: &str) -> Result<UserInfo, Trouble> {
-        self.call("/user/info.json", form().finish_with("userId", user_id), WHILE_A_CLIENT_WAITS).await
+        self.call("/user/info.json", form([("userId", user_id)]), WHILE_A_CLIENT_WAITS).await
     }
 
     /// Makes a group with these members, or adds them to the one that is there.
@@ -111,18 +111,15 @@ impl RongCloud {
 
     /// Ends a group, in the name of a user.
     pub async fn dismiss_group(&self, user_id: &str, group_id: &str) -> Result<(), Trouble> {
-        let form = form().append_pair("userId", user_id).finish_with("groupId", group_id);
-        self.do_call("/group/dismiss.json", form).await
+        self.do_call("/group/dismiss.json", form([("userId", user_id), ("groupId", group_id)])).await
     }
 
     /// Sets all groups of a user at once: ids and names.
     pub async fn sync_groups(&self, user_id: &str, groups: &[(String, String)]) -> Result<(), Trouble> {
-        let mut form = form();
-        form.append_pair("userId", user_id);
-        for (id, name) in groups {
-            form.append_pair(&format!("group[{id}]"), name);
-        }
-        self.do_call("/group/sync.json", form.finish()).await
+        let keys: Vec<String> = groups.iter().map(|(id, _)| format!("group[{id}]")).collect();
+        let groups = keys.iter().zip(groups).map(|(key, (_, name))| (key.as_str(), name.as_str()));
+        let form = form([("userId", user_id)].into_iter().chain(groups));
+        self.do_call("/group/sync.json", form).await
     }
 
     async fn each_thousand(
@@ -133,15 +130,9 @@ impl RongCloud {
         name: Option<&str>,
     ) -> Result<(), Trouble> {
         for users in users.chunks(MAX_USERS) {
-            let mut form = form();
-            for user in users {
-                form.append_pair("userId", user);
-            }
-            form.append_pair("groupId", group_id);
-            if let Some(name) = name {
-                form.append_pair("groupName", name);
-            }
-            self.do_call(path, form.finish()).await?;
+            let users = users.iter().map(|user| ("userId", *user));
+            let group = [("groupId", group_id)].into_iter().chain(name.map(|name| ("groupName", name)));
+            self.do_call(path, form(users.chain(group))).await?;
         }
         Ok(())
     }
@@ -200,19 +191,8 @@ impl RongCloud {
     }
 }
 
-fn form() -> Serializer<'static, String> {
-    Serializer::new(String::new())
-}
-
-/// The last pair of a form, and the form.
-trait FinishWith {
-    fn finish_with(&mut self, name: &str, value: &str) -> String;
-}
-
-impl FinishWith for Serializer<'static, String> {
-    fn finish_with(&mut self, name: &str, value: &str) -> String {
-        self.append_pair(name, value).finish()
-    }
+fn form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 fn http() -> reqwest::Result<reqwest::Client> {

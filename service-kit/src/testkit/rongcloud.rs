@@ -166,7 +166,7 @@ fn is_signed(req: &HttpRequest) -> bool {
     let header = |name: &str| req.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let (nonce, timestamp) = (header("Nonce"), header("Timestamp"));
     let plain = !nonce.is_empty() && nonce.len() <= 18 && timestamp.parse::<u64>().is_ok();
-    let expected = sha1_smol::Sha1::from(format!("{APP_SECRET}{nonce}{timestamp}")).hexdigest();
+    let expected = sha1_smol::Sha1::from(format!("{APP_SECRET}{nonce}{timestamp}")).digest().to_string();
     plain && header("App-Key") == APP_KEY && header("Signature") == expected
 }
 
