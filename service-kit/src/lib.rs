@@ -12,6 +12,7 @@ pub mod directory;
 pub mod error;
 pub mod health;
 pub mod internal;
+pub mod links;
 pub mod log;
 pub mod metrics;
 #[cfg(feature = "db")]

@@ -78,12 +78,7 @@ impl Base {
 }
 
 /// Opens a service's database and brings its schema up to date.
-pub async fn open_database<S: Section>(
-    name: &str,
-    common: &Common,
-    section: &S,
-    migrations: Migrations,
-) -> Result<Db> {
+pub async fn open_database<S: Section>(name: &str, common: &Common, section: &S, migrations: Migrations) -> Result<Db> {
     let (url, threads) = section.database().ok_or_else(|| Error::internal("a service without a database"))?;
     let mut settings = DbSettings::new(common.database_url(S::NAME, url));
     settings.threads = threads;

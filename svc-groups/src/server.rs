@@ -35,9 +35,11 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
     let mut outbox = Outbox::builder(db.clone(), clock.clone(), Options::default());
     if let Some(settings) = &app.rongcloud {
         let rongcloud = RongCloud::new(settings, clock.clone());
-        outbox = outbox
-            .kind(GROUP, MAX_USERS, GroupDelivery { db: db.clone(), rongcloud: rongcloud.clone() })
-            .kind(SYNC, 1, SyncDelivery { db: db.clone(), clock: clock.clone(), rongcloud });
+        outbox = outbox.kind(GROUP, MAX_USERS, GroupDelivery { db: db.clone(), rongcloud: rongcloud.clone() }).kind(
+            SYNC,
+            1,
+            SyncDelivery { db: db.clone(), clock: clock.clone(), rongcloud },
+        );
     }
     let outbox = outbox.start(&base.metrics);
     let core = Core::new(Parts {

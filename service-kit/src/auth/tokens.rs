@@ -59,8 +59,7 @@ impl Tokens {
     }
 
     pub fn remember(&self, token: &str, verified: &VerifiedToken) {
-        let owner =
-            AccountKey { app_id: verified.identity.app_id.clone(), uid: verified.identity.uid.clone() };
+        let owner = AccountKey { app_id: verified.identity.app_id.clone(), uid: verified.identity.uid.clone() };
         let known = Known { owner, id: verified.id.clone(), expires_at: verified.expires_at };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).put(self.digest(token), known);
     }

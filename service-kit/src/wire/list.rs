@@ -72,9 +72,8 @@ impl<W: Envelope, H: Serialize, T: Serialize + 'static> Responder for ListReply<
             });
             written.inspect_err(|e| log::warn!("a list broke off: {}", e.chain()))
         });
-        let whole = stream::iter([Ok(Bytes::from(opening))])
-            .chain(rest)
-            .chain(stream::iter([Ok(Bytes::from_static(b"]}"))]));
+        let whole =
+            stream::iter([Ok(Bytes::from(opening))]).chain(rest).chain(stream::iter([Ok(Bytes::from_static(b"]}"))]));
         answer.streaming(whole)
     }
 }

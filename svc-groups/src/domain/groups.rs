@@ -86,4 +86,3 @@ impl Core {
         Ok(!ids.is_empty())
     }
 }
-

@@ -57,13 +57,3 @@ impl Core {
         if self.public_base_url.is_empty() { client.base_url.to_string() } else { self.public_base_url.clone() }
     }
 }
-
-/// Of our own media only the file's name is stored, and the link is built for each answer; anything else is shown
-/// as it came, without a scheme too (document 003's own example).
-pub fn icon_link(icon: String, base: &str) -> String {
-    let (hash, kind) = icon.split_once('.').unwrap_or_default();
-    let is_ours = hash.len() >= 32
-        && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        && ["jpg", "jpeg", "png", "gif", "bmp"].contains(&kind);
-    if is_ours { format!("{base}/media/{icon}") } else { icon }
-}

@@ -5,6 +5,7 @@ use crate::domain::{Core, JoinedGroup, MemberView, Page};
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use service_kit::client::Client;
+use service_kit::links::icon_link;
 use service_kit::params::Params;
 use service_kit::wire::{Failure, ListReply, Nothing, RetReason};
 use shared_models::{GroupId, Int, Text, Uid, empty_is_absent};
@@ -69,7 +70,7 @@ pub async fn group_get_user_list(
 }
 
 fn shown(member: MemberView, base: &str) -> UserInfo {
-    UserInfo { username: member.uid, nickname: member.nickname, thumb: crate::domain::icon_link(member.icon, base) }
+    UserInfo { username: member.uid, nickname: member.nickname, thumb: icon_link(&member.icon, base) }
 }
 
 #[derive(Serialize, ToSchema)]

@@ -61,12 +61,8 @@ pub fn list_dismissed(conn: &mut DbConn, limit: i64) -> QueryResult<Vec<i64>> {
 /// Deletes up to `limit` memberships of a group that is gone; `true` when nothing is left of it.
 pub fn sweep(conn: &mut DbConn, id: i64, limit: i64) -> QueryResult<bool> {
     let mine = memberships::table.filter(memberships::group_id.eq(id));
-    let last: Option<i64> = mine
-        .order(memberships::place)
-        .select(memberships::place)
-        .offset(limit - 1)
-        .first(conn)
-        .optional()?;
+    let last: Option<i64> =
+        mine.order(memberships::place).select(memberships::place).offset(limit - 1).first(conn).optional()?;
     match last {
         Some(last) => {
             diesel::delete(mine.filter(memberships::place.le(last))).execute(conn)?;

@@ -71,10 +71,8 @@ pub fn insert_membership(
 
 /// Deletes a membership; `false` if there is none. Not the group's count: that comes first.
 pub fn delete_membership(conn: &mut DbConn, GroupId(id): GroupId, uid: &str) -> QueryResult<bool> {
-    let place: Option<i64> = diesel::delete(memberships::table.find((id, uid)))
-        .returning(memberships::place)
-        .get_result(conn)
-        .optional()?;
+    let place: Option<i64> =
+        diesel::delete(memberships::table.find((id, uid))).returning(memberships::place).get_result(conn).optional()?;
     let Some(place) = place else { return Ok(false) };
     let block = membership_blocks::table.find((id, place / BLOCK));
     let left: Option<i64> = diesel::update(block)
@@ -93,7 +91,8 @@ pub fn list_present(conn: &mut DbConn, GroupId(id): GroupId, uids: &[String]) ->
     let mut present = Vec::with_capacity(uids.len());
     // SQLite limits the number of variables.
     for chunk in uids.chunks(500) {
-        let some = FilterDsl::filter(memberships::table, memberships::group_id.eq(id).and(memberships::uid.eq_any(chunk)));
+        let some =
+            FilterDsl::filter(memberships::table, memberships::group_id.eq(id).and(memberships::uid.eq_any(chunk)));
         present.extend(QueryDsl::select(some, memberships::uid).load::<String>(conn)?);
     }
     Ok(present)
