@@ -24,6 +24,7 @@ step "Servers"
 start_servers
 
 step "Build"
+export RUST_BACKTRACE=0
 # Also the binaries that the tests start.
 cargo build --workspace --all-features --quiet
 cargo test --workspace --all-features --no-run --quiet

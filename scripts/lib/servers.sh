@@ -43,11 +43,6 @@ free_port() {
     done
 }
 
-# PostgreSQL refuses root.
-as_postgres() {
-    if [ "$(id -u)" = 0 ]; then setpriv --reuid="$pg_user" --regid="$pg_user" --init-groups "$@"; else "$@"; fi
-}
-
 stop_servers() {
     [ -n "${pg_pid:-}" ] && kill -INT "$pg_pid" 2>/dev/null
     [ -n "${redis_pid:-}" ] && kill "$redis_pid" 2>/dev/null
@@ -60,19 +55,25 @@ start_servers() {
     servers=$(mktemp -d)
     trap stop_servers EXIT
     trap 'exit 130' INT TERM
-    pg_user=postgres
-    [ "$(id -u)" = 0 ] && { id "$pg_user" >/dev/null 2>&1 || fail "PostgreSQL needs a user postgres (root may not run it)"; }
     mkdir "$servers/pg" "$servers/redis"
-    [ "$(id -u)" = 0 ] && chown "$pg_user" "$servers/pg" && chmod 711 "$servers"
+    # PostgreSQL refuses root.
+    local as=()
+    if [ "$(id -u)" = 0 ]; then
+        id postgres >/dev/null 2>&1 || fail "PostgreSQL needs a user postgres (root may not run it)"
+        as=(setpriv --reuid=postgres --regid=postgres --init-groups)
+        chown postgres "$servers/pg"
+        chmod 711 "$servers"
+    fi
     local pg_port redis_port
     pg_port=$(free_port)
     redis_port=$(free_port)
-    (cd "$servers" && as_postgres initdb -D "$servers/pg" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >"$servers/initdb.log" 2>&1) ||
+    (cd "$servers" && "${as[@]}" initdb -D "$servers/pg" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >"$servers/initdb.log" 2>&1) ||
         { cat "$servers/initdb.log" >&2; fail "initdb failed"; }
-    (cd "$servers/pg" && as_postgres postgres -D "$servers/pg" -p "$pg_port" -c listen_addresses=127.0.0.1 -c "unix_socket_directories=" \
+    # exec: the process that is stopped at the end is the server, not a shell around it.
+    (cd "$servers/pg" && exec "${as[@]}" postgres -D "$servers/pg" -p "$pg_port" -c listen_addresses=127.0.0.1 -c "unix_socket_directories=" \
         -c max_connections=500 -c shared_buffers=64MB >"$servers/pg.log" 2>&1) &
     pg_pid=$!
-    (cd "$servers/redis" && redis-server --port "$redis_port" --bind 127.0.0.1 --save "" >"$servers/redis.log" 2>&1) &
+    (cd "$servers/redis" && exec redis-server --port "$redis_port" --bind 127.0.0.1 --save "" >"$servers/redis.log" 2>&1) &
     redis_pid=$!
     for _ in $(seq 200); do
         if (exec 3<>"/dev/tcp/127.0.0.1/$redis_port") 2>/dev/null && pg_isready -q -h 127.0.0.1 -p "$pg_port"; then

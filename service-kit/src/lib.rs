@@ -18,6 +18,7 @@ pub mod metrics;
 #[cfg(feature = "db")]
 pub mod outbox;
 pub mod params;
+pub mod presence;
 pub mod process;
 pub mod random;
 #[cfg(feature = "rongcloud")]

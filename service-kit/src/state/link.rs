@@ -5,29 +5,23 @@
 //! has gathered in one write, and the answers go back to whoever waits.
 
 use super::channels::Channels;
+use super::keeper::Keeper;
 use super::stats::Counters;
 use crate::error::{Code, Error, Result};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, PushInfo, PushKind, RedisResult, ServerErrorKind};
+use redis::{ConnectionAddr, ErrorKind, RedisResult, ServerErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tokio::time::error::Elapsed;
-use tokio::time::{MissedTickBehavior, sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How long Redis may take to answer before its connection counts as dead.
-const ANSWER: Duration = Duration::from_millis(700);
+pub(super) const ANSWER: Duration = Duration::from_millis(700);
 /// How long an operation may take with its repetition.
 const OPERATION: Duration = Duration::from_millis(950);
 /// How long an operation waits for a new connection after it found the old one dead.
 const NEW_CONNECTION: Duration = Duration::from_millis(250);
-/// Between attempts to connect.
-const RETRY: Duration = Duration::from_millis(100);
-/// Between looks at an idle connection.
-const HEARTBEAT: Duration = Duration::from_millis(500);
-/// Commands that may wait to be written; callers wait beyond that, within their time.
-const QUEUE: usize = 1024;
 
 /// Whether an operation that may or may not have been done can be done again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +39,13 @@ struct Handle {
     stop: CancellationToken,
 }
 
-struct Shared {
-    status: watch::Sender<Status>,
+/// What the thread and the callers share.
+pub(super) struct Shared {
+    pub status: watch::Sender<Status>,
     /// The generation that somebody found dead.
-    suspect: watch::Sender<u64>,
-    channels: Arc<Channels>,
-    counters: Counters,
+    pub suspect: watch::Sender<u64>,
+    pub channels: Arc<Channels>,
+    pub counters: Counters,
 }
 
 #[derive(Clone)]
@@ -118,6 +113,11 @@ impl Link {
     /// The present connection, if there is one.
     pub fn live(&self) -> Option<Live> {
         self.0.shared.status.borrow().live().cloned()
+    }
+
+    /// Whether an operation would fail at once.
+    pub fn is_away(&self) -> bool {
+        matches!(*self.0.shared.status.borrow(), Status::Away)
     }
 
     /// For those who want to know when the connection comes and goes.
@@ -209,128 +209,4 @@ fn refused(e: redis::RedisError) -> Error {
         )
     ) || matches!(e.code(), Some("BUSY" | "OOM" | "MISCONF" | "NOREPLICAS"));
     if passing { Error::from(Code::Unreachable).because(e) } else { Error::internal(e) }
-}
-
-/// What runs on the thread.
-struct Keeper {
-    shared: Arc<Shared>,
-    host: String,
-    port: u16,
-    settings: redis::RedisConnectionInfo,
-}
-
-impl Keeper {
-    async fn run(self) {
-        let mut generation = 0;
-        let mut complained = false;
-        loop {
-            generation += 1;
-            let Err(end) = self.serve(generation, &mut complained).await;
-            let was_up = matches!(*self.shared.status.borrow(), Status::Up(_));
-            let renewing = was_up && !end.is::<Elapsed>() && !end.is::<Silent>();
-            self.shared.status.send_replace(if renewing { Status::Renewing } else { Status::Away });
-            self.shared.channels.all_lost();
-            if renewing {
-                continue;
-            }
-            if !std::mem::replace(&mut complained, true) {
-                log::warn!("Redis at {}:{} is away: {end}", self.host, self.port);
-            }
-            sleep(RETRY).await;
-        }
-    }
-
-    /// Connects and stays until the connection dies.
-    async fn serve(&self, generation: u64, complained: &mut bool) -> Result<std::convert::Infallible, Failed> {
-        let (mut connection, mut driver) = timeout(ANSWER, self.connect()).await??;
-        // A server that still loads its data says so here.
-        timeout(ANSWER, redis::cmd("PING").exec_async(&mut connection)).await??;
-        let mut audience = self.shared.channels.watch();
-        let mut suspect = self.shared.suspect.subscribe();
-        self.follow_audience(&mut connection).await?;
-        let live = Live { connection: connection.clone(), generation };
-        self.shared.status.send_replace(Status::Up(live));
-        self.shared.counters.connected();
-        if std::mem::take(complained) {
-            log::info!("Redis at {}:{} is back", self.host, self.port);
-        }
-        let mut heartbeat = tokio::time::interval(HEARTBEAT);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = &mut driver.0 => return Err("connection closed".into()),
-                s = suspect.wait_for(|&s| s >= generation) => {
-                    s?;
-                    return Err(Silent.into());
-                }
-                _ = heartbeat.tick() => {
-                    timeout(ANSWER, redis::cmd("PING").exec_async(&mut connection)).await??;
-                    self.follow_audience(&mut connection).await?;
-                }
-                changed = audience.changed() => {
-                    changed?;
-                    self.follow_audience(&mut connection).await?;
-                }
-            }
-        }
-    }
-
-    /// The driver's end is the connection's; dropping it fails at once whatever still waits for an answer.
-    async fn connect(&self) -> Result<(MultiplexedConnection, DropAborts), Failed> {
-        let stream = tokio::net::TcpStream::connect((self.host.as_str(), self.port)).await?;
-        stream.set_nodelay(true)?;
-        let channels = self.shared.channels.clone();
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(QUEUE)
-            .set_push_sender(move |push| deliver(&channels, push));
-        let (connection, driver) = MultiplexedConnection::new_with_config(&self.settings, stream, config).await?;
-        Ok((connection, DropAborts(tokio::spawn(driver))))
-    }
-
-    /// Subscribes and leaves what has to be, one after the other, so that the last wish wins.
-    async fn follow_audience(&self, connection: &mut MultiplexedConnection) -> Result<(), Failed> {
-        let (wanted, deserted) = self.shared.channels.pending();
-        for name in deserted {
-            timeout(ANSWER, connection.unsubscribe(&name)).await??;
-        }
-        for name in wanted {
-            timeout(ANSWER, connection.subscribe(&name)).await??;
-            self.shared.channels.confirmed(&name);
-        }
-        Ok(())
-    }
-}
-
-/// Why there is no connection, for the log.
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
-/// An operation got no answer in time.
-#[derive(Debug)]
-struct Silent;
-
-impl std::error::Error for Silent {}
-
-impl std::fmt::Display for Silent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("no answer to an operation")
-    }
-}
-
-struct DropAborts(tokio::task::JoinHandle<()>);
-
-impl Drop for DropAborts {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn deliver(channels: &Channels, push: PushInfo) -> Result<(), redis::aio::SendError> {
-    if push.kind == PushKind::Message
-        && let Some(message) = redis::Msg::from_push_info(push)
-        && let Ok(text) = message.get_payload::<String>()
-    {
-        channels.deliver(message.get_channel_name(), text);
-    }
-    Ok(())
 }

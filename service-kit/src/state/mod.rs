@@ -5,13 +5,14 @@
 //! second, and within milliseconds once Redis is known to be away.
 
 mod channels;
+mod keeper;
 mod link;
 mod memory;
 mod redis;
 mod stats;
 
 pub use channels::{Notice, Subscription};
-pub(crate) use link::Link;
+pub(crate) use link::{Again, Link, Live, Status};
 pub use stats::{LATENCY_BOUNDS, StateStats};
 
 use crate::error::Result;
@@ -155,7 +156,6 @@ impl State {
     }
 
     /// The connection and the key prefix, for what runs scripts of its own; `None` in memory.
-    #[expect(dead_code, reason = "presence comes next")]
     pub(crate) fn link(&self) -> Option<(Link, &str)> {
         match &self.0 {
             Store::Redis(s) => Some((s.link(), s.prefix())),

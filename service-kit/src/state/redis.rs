@@ -107,8 +107,11 @@ impl RedisStore {
             return Ok(Vec::new());
         }
         let mut get = cmd("MGET");
+        let mut buffer = self.prefix.clone();
         for key in keys {
-            get.arg(self.key(key.as_ref()));
+            buffer.truncate(self.prefix.len());
+            buffer.push_str(key.as_ref());
+            get.arg(&buffer);
         }
         self.run(Again::Yes, &get).await
     }

@@ -120,12 +120,12 @@ impl RedisServer {
     }
 
     pub fn flush(&self) {
-        assert_eq!(self.command("FLUSHALL").as_deref(), Some("+OK"));
+        self.done("FLUSHALL");
     }
 
     /// A copy of what it holds.
     pub fn dump(&self) -> Dump {
-        assert_eq!(self.command("SAVE").as_deref(), Some("+OK"));
+        self.done("SAVE");
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::copy(self.dump_file(), folder.path().join("dump.rdb")).expect("the server's dump");
         std::fs::remove_file(self.dump_file()).expect("the server's dump");
@@ -162,6 +162,14 @@ impl RedisServer {
             let _ = running.watchdog.wait();
             let _ = running.server.wait();
         }
+    }
+
+    fn done(&self, command: &str) {
+        let answer = self.command(command);
+        // Tells a server that somebody else has killed from one that is only slow.
+        let pid = self.running.as_ref().map(|r| r.server.id());
+        let state = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+        assert_eq!(answer.as_deref(), Some("+OK"), "{command} on {pid:?}: {state:?}");
     }
 
     /// One command, in Redis' plain form; the first line of the answer.

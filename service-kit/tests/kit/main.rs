@@ -4,5 +4,7 @@
 mod db;
 mod db_outages;
 mod db_sqlite;
+mod presence;
+mod presence_nodes;
 mod rongcloud;
 mod state;

@@ -240,12 +240,25 @@ async fn a_restart_is_noticed_and_healed() {
 async fn a_connection_found_dead_does_not_fail_what_can_be_repeated() {
     let server = RedisServer::start();
     let state = on_redis(&server.url()).await;
+    let kill = |server: &RedisServer| assert!(server.command("CLIENT KILL TYPE normal SKIPME yes").is_some());
     for i in 0..30 {
-        assert!(server.command("CLIENT KILL TYPE normal SKIPME yes").is_some());
-        assert!(server.command("CLIENT KILL TYPE pubsub").is_some());
+        kill(&server);
         state.set("k", &i.to_string(), MINUTE).await.unwrap();
     }
-    assert!(state.stats().reconnects >= 20, "{:?}", state.stats());
+    // And those that are under way.
+    let killer = std::thread::spawn(move || {
+        for _ in 0..20 {
+            std::thread::sleep(ms(20));
+            kill(&server);
+        }
+        server
+    });
+    while !killer.is_finished() {
+        let calls = (0..50).map(|_| state.get("k"));
+        futures_util::future::try_join_all(calls).await.unwrap();
+    }
+    assert!(state.stats().reconnects >= 40, "{:?}", state.stats());
+    drop(killer.join().unwrap());
 }
 
 #[tokio::test]

@@ -16,6 +16,12 @@ fn other_run() -> bool {
     Kind::of_run() == Kind::Sqlite
 }
 
+/// Each of these loads the machine: one at a time.
+async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    ONE.lock().await
+}
+
 /// Services on a PostgreSQL and a Redis of the test's own.
 async fn on(postgres: &PostgresServer, redis: &RedisServer, pairs: &[(&str, &str)]) -> Stack {
     let mut environment = BTreeMap::new();
@@ -44,11 +50,12 @@ async fn within<F: Future<Output = bool>>(limit: Duration, what: &str, mut check
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn without_redis_registration_and_token_checks_go_on_and_no_token_changes() {
     if other_run() {
         return;
     }
+    let _alone = alone().await;
     let (postgres, mut redis) = (PostgresServer::start(), RedisServer::start());
     let stack = on(&postgres, &redis, &[]).await;
     let kith = stack.client();
@@ -154,11 +161,12 @@ impl Load {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn postgres_restarted_under_load_is_answered_within_3_s_and_heals() {
     if other_run() {
         return;
     }
+    let _alone = alone().await;
     let (mut postgres, redis) = (PostgresServer::start(), RedisServer::start());
     let stack = on(&postgres, &redis, &[]).await;
     let kith = stack.client();
@@ -177,11 +185,12 @@ async fn postgres_restarted_under_load_is_answered_within_3_s_and_heals() {
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn postgres_frozen_for_10_s_under_load_is_answered_within_3_s_and_heals() {
     if other_run() {
         return;
     }
+    let _alone = alone().await;
     let (postgres, redis) = (PostgresServer::start(), RedisServer::start());
     let stack = on(&postgres, &redis, &[]).await;
     let kith = stack.client();
@@ -200,11 +209,12 @@ async fn postgres_frozen_for_10_s_under_load_is_answered_within_3_s_and_heals() 
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_with_one_connection_is_busy_and_never_hangs() {
     if other_run() {
         return;
     }
+    let _alone = alone().await;
     let (postgres, redis) = (PostgresServer::start(), RedisServer::start());
     let stack = on(&postgres, &redis, &[("KITH__IM_AUTH__DATABASE_THREADS", "1")]).await;
     let kith = stack.client();
@@ -225,11 +235,12 @@ async fn a_database_with_one_connection_is_busy_and_never_hangs() {
     until_answering(&kith).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn one_service_replaced_by_another_process_under_load_fails_no_request() {
     if other_run() {
         return;
     }
+    let _alone = alone().await;
     let (postgres, redis) = (PostgresServer::start(), RedisServer::start());
     let other = crate::process::free_port();
     let first = crate::process::free_port();

@@ -7,9 +7,11 @@
 mod client;
 mod contract_0;
 mod contract_2;
+mod contract_3_groups;
 mod contract_3_identity;
 mod durability;
 mod faults;
+mod groups;
 mod operations;
 mod process;
 mod stack;
