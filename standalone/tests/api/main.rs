@@ -15,6 +15,7 @@ mod faults;
 mod groups;
 mod groups_large;
 mod groups_races;
+mod lockout;
 mod operations;
 mod process;
 mod stack;
