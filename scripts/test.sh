@@ -8,6 +8,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/servers.sh
 
+# Tests open thousands of sockets.
+ulimit -n "$(ulimit -Hn)"
+
 need_commands cargo cc
 need_server postgres postgresql
 need_server redis-server redis-server

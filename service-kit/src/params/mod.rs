@@ -64,6 +64,11 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
     }
 }
 
+/// The parameters of a query alone.
+pub fn query(query: &str) -> Result<Map<String, Value>> {
+    form::pairs(query.as_bytes())
+}
+
 fn is_multipart(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     kind.trim_start().get(..10).is_some_and(|k| k.eq_ignore_ascii_case("multipart/"))

@@ -7,6 +7,7 @@
 mod client;
 mod contract_0;
 mod contract_2;
+mod contract_2_socket;
 mod contract_3_groups;
 mod contract_3_identity;
 mod contract_3_rongcloud;
@@ -17,6 +18,8 @@ mod groups_large;
 mod groups_races;
 mod lockout;
 mod operations;
+mod presence;
 mod process;
+mod socket;
 mod stack;
 mod tokens;
