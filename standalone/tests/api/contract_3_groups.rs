@@ -14,7 +14,7 @@ async fn group_create_answers_a_positive_integer_and_the_creator_is_owner_and_fi
     let id = answer.ok_c()["group_id"].as_i64().unwrap();
     assert!(id > 0);
     answer.is(json!({"ret": "ok", "reason": "", "group_id": id}));
-    assert_eq!(admin.members(id).await, [admin.uid.clone()]);
+    assert_eq!(admin.members(id).await, [admin.uid.as_str()]);
     admin.quit(id).await.fails_c("the owner cannot quit the group, only dismiss it");
     let other = admin.create("b").await;
     assert_ne!(other, id);
@@ -23,7 +23,7 @@ async fn group_create_answers_a_positive_integer_and_the_creator_is_owner_and_fi
 #[tokio::test]
 async fn only_administrators_create_groups() {
     let kith = shared().await;
-    let user = kith.user().await;
+    let user = kith.person().await;
     user.call("/im/group_create/", &[("name", "g")]).await.fails_c("only an administrator may do this");
     kith.update(&user.uid, json!({"isAdmin": true})).await.ok_b();
     // Other processes see a change within 3 s.
@@ -88,7 +88,7 @@ async fn every_call_but_info_needs_credentials() {
 #[tokio::test]
 async fn group_dismiss_is_for_owner_or_administrator_and_the_group_is_gone() {
     let kith = shared().await;
-    let (owner, admin, member) = (kith.admin().await, kith.admin().await, kith.user().await);
+    let (owner, admin, member) = (kith.admin().await, kith.admin().await, kith.person().await);
     let (first, second) = (owner.create("a").await, owner.create("b").await);
     for id in [first, second] {
         member.join(id).await.ok_c();
@@ -128,7 +128,7 @@ async fn the_owner_dismisses_his_group_when_he_is_no_administrator_any_more() {
 #[tokio::test]
 async fn group_join_again_is_ok_and_group_quit_of_no_member_fails() {
     let kith = shared().await;
-    let (admin, user) = (kith.admin().await, kith.user().await);
+    let (admin, user) = (kith.admin().await, kith.person().await);
     let id = admin.create("g").await;
     user.quit(id).await.fails_c("not a member of the group");
     user.join(id).await.is(json!({"ret": "ok", "reason": ""}));
@@ -136,13 +136,13 @@ async fn group_join_again_is_ok_and_group_quit_of_no_member_fails() {
     assert_eq!(admin.members(id).await, [admin.uid.clone(), user.uid.clone()]);
     user.quit(id).await.is(json!({"ret": "ok", "reason": ""}));
     user.quit(id).await.fails_c("not a member of the group");
-    assert_eq!(admin.members(id).await, [admin.uid.clone()]);
+    assert_eq!(admin.members(id).await, [admin.uid.as_str()]);
 }
 
 #[tokio::test]
 async fn ids_that_are_no_positive_number_are_no_groups() {
     let kith = shared().await;
-    let user = kith.user().await;
+    let user = kith.person().await;
     for id in ["0", "-1", "abc", "1.5", "+1", "1e3", "%20", "99999999999999999999", "%E7%BE%A4", "999999999"] {
         kith.group_info(id).await.fails_c("no such group");
         for call in ["group_join", "group_quit", "group_dismiss", "group_get_user_list"] {
@@ -182,7 +182,7 @@ async fn group_get_user_list_answers_members_in_joining_order_with_nickname_and_
     let kith = shared().await;
     let admin = kith.admin().await;
     let id = admin.create("群组名称").await;
-    let (first, second) = (kith.user().await, kith.user().await);
+    let (first, second) = (kith.person().await, kith.person().await);
     let thumb = "resource.haorenao.cn/static/tea/threadimages/xx1.png";
     kith.update(&first.uid, json!({"name": "9527", "icon": thumb})).await.ok_b();
     kith.update(&second.uid, json!({"name": "张三", "icon": format!("{}.png", "0a".repeat(32))})).await.ok_b();
@@ -190,7 +190,7 @@ async fn group_get_user_list_answers_members_in_joining_order_with_nickname_and_
     second.join(id).await.ok_c();
     first.join(id).await.ok_c();
     // Any valid account may ask.
-    let stranger = kith.user().await;
+    let stranger = kith.person().await;
     stranger.list(id, &[]).await.is(json!({"ret": "ok", "reason": "", "group_id": id, "group_name": "群组名称",
     "userinfos": [
         {"username": admin.uid, "nickname": admin.uid, "thumb": ""},
@@ -221,7 +221,7 @@ async fn lists_are_paged_on_request() {
     let id = admin.create("g").await;
     let mut all = vec![admin.uid.clone()];
     for _ in 0..24 {
-        let user = kith.user().await;
+        let user = kith.person().await;
         user.join(id).await.ok_c();
         all.push(user.uid);
     }
@@ -254,7 +254,7 @@ async fn lists_are_paged_on_request() {
 #[tokio::test]
 async fn user_get_group_list_answers_groups_in_joining_order() {
     let kith = shared().await;
-    let (admin, user) = (kith.admin().await, kith.user().await);
+    let (admin, user) = (kith.admin().await, kith.person().await);
     user.call("/im/user_get_group_list/", &[]).await.is(json!({"ret": "ok", "reason": "", "groups": []}));
     let ids = [admin.create("a").await, admin.create("b").await, admin.create("我的测试群").await];
     for n in [2, 0, 1] {
@@ -271,14 +271,14 @@ async fn user_get_group_list_answers_groups_in_joining_order() {
 
 #[tokio::test]
 async fn group_sync_with_builtin_tokens_is_ok() {
-    let user = shared().await.user().await;
+    let user = shared().await.person().await;
     user.sync().await.is(json!({"ret": "ok", "reason": ""}));
 }
 
 #[tokio::test]
 async fn a_token_is_accepted_instead_of_the_password_until_it_dies() {
     let kith = shared().await;
-    let (admin, user) = (kith.admin().await, kith.user().await);
+    let (admin, user) = (kith.admin().await, kith.person().await);
     let id = admin.create("g").await;
     let token = user.token().await;
     let join = async |more: &[(&str, &str)]| {
@@ -299,7 +299,7 @@ async fn a_token_is_accepted_instead_of_the_password_until_it_dies() {
 #[tokio::test]
 async fn bodies_are_form_multipart_query_or_json_with_trailing_commas() {
     let kith = shared().await;
-    let (admin, user) = (kith.admin().await, kith.user().await);
+    let (admin, user) = (kith.admin().await, kith.person().await);
     let id = admin.create("g").await;
     let pairs = [("username", user.uid.as_str()), ("password", PASSWORD)];
     let example = format!("{{ \"username\":\"{}\", \"password\":\"{PASSWORD}\",}}", user.uid);
@@ -358,7 +358,7 @@ async fn a_full_group_takes_nobody_else() {
     let kith = stack.client();
     let admin = kith.admin().await;
     let id = admin.create("g").await;
-    let users = [kith.user().await, kith.user().await, kith.user().await];
+    let users = [kith.person().await, kith.person().await, kith.person().await];
     users[0].join(id).await.ok_c();
     users[1].join(id).await.ok_c();
     users[2].join(id).await.fails_c("the group is full");
@@ -387,7 +387,7 @@ async fn max_members_is_checked_at_start() {
 async fn ten_failures_lock_a_username_out_of_the_groups_too() {
     let stack = Stack::start(&[]).await;
     let kith = stack.client();
-    let (user, other) = (kith.user().await, kith.user().await);
+    let (user, other) = (kith.person().await, kith.person().await);
     let wrong = [("username", user.uid.as_str()), ("password", "wrong-password")];
     user.sync().await.ok_c();
     let token = user.token().await;
@@ -411,7 +411,7 @@ async fn ten_failures_lock_a_username_out_of_the_groups_too() {
 #[tokio::test]
 async fn a_password_change_ends_the_old_one_everywhere_within_3_s() {
     let kith = shared().await;
-    let user = kith.user().await;
+    let user = kith.person().await;
     // Remembered by both services.
     user.sync().await.ok_c();
     kith.sign_in(&user.uid, PASSWORD).await.ok_c();

@@ -53,7 +53,7 @@ async fn tokens_are_rongclouds_and_are_accepted_as_issued_until_force_logout() {
     let fake = FakeRongCloud::start();
     let stack = stack(&fake.url(), &[]).await;
     let kith = stack.client();
-    let user = kith.user().await;
+    let user = kith.person().await;
     kith.update(&user.uid, json!({"name": "名 字&", "icon": "http://x/y.png?a=b&c"})).await.ok_b();
     let token = text(&kith.sign_in(&user.uid, PASSWORD).await.ok_c());
     assert!(token.contains('@'), "{token}");
@@ -73,7 +73,7 @@ async fn tokens_are_rongclouds_and_are_accepted_as_issued_until_force_logout() {
         sync(&builtin).await.ok_c();
     }
     // Not for somebody else, not with a character changed.
-    let other = kith.user().await;
+    let other = kith.person().await;
     kith.form("/im/group_sync/", &[("username", &other.uid), ("token", &token)]).await.fails_c(WRONG);
     sync(&format!("{token}x")).await.fails_c(WRONG);
     // The customer service call may give a token again that lives; user_get_token gives a new one.
@@ -100,7 +100,7 @@ async fn rongcloud_tokens_count_for_token_days() {
     let fake = FakeRongCloud::start();
     let stack = stack(&fake.url(), &[]).await;
     let kith = stack.client();
-    let user = kith.user().await;
+    let user = kith.person().await;
     let token = text(&kith.sign_in(&user.uid, PASSWORD).await.ok_c());
     let sign_in = async || kith.form("/im/user_get_token/", &[("username", &user.uid), ("token", &token)]).await;
     sign_in().await.ok_c();
@@ -119,7 +119,7 @@ async fn an_empty_name_is_the_uid_to_the_provider_only() {
     let fake = FakeRongCloud::start();
     let stack = stack(&fake.url(), &[]).await;
     let kith = stack.client();
-    let user = kith.user().await;
+    let user = kith.person().await;
     kith.sign_in(&user.uid, PASSWORD).await.ok_c();
     assert_eq!(fake.world().users[&user.uid], (user.uid.clone(), String::new()));
     assert_eq!(kith.userinfo(&user.uid).await.ok_c()["nickname"], json!(""));
@@ -130,7 +130,7 @@ async fn profile_changes_are_told_once_a_token_was_issued() {
     let fake = FakeRongCloud::start();
     let stack = stack(&fake.url(), &[]).await;
     let kith = stack.client();
-    let (user, unknown) = (kith.user().await, kith.user().await);
+    let (user, unknown) = (kith.person().await, kith.person().await);
     kith.sign_in(&user.uid, PASSWORD).await.ok_c();
     let told = async |name: &str, portrait: &str| {
         until(name, SOON, async || fake.world().users[&user.uid] == (name.to_owned(), portrait.to_owned())).await;
@@ -165,7 +165,7 @@ async fn without_rongcloud_a_token_is_refused_clearly_and_within_2_s() {
     let mut fake = FakeRongCloud::start();
     let stack = stack(&fake.url(), &[]).await;
     let kith = stack.client();
-    let user = kith.user().await;
+    let user = kith.person().await;
     let timed = async |reason: &str| {
         let began = Instant::now();
         let answer = kith.sign_in(&user.uid, PASSWORD).await;
@@ -192,7 +192,7 @@ async fn a_dead_first_host_is_nobodys_concern() {
     let fake = FakeRongCloud::start();
     let stack = stack(&format!("{},{}", dead_host(), fake.url()), &[]).await;
     let kith = stack.client();
-    let user = kith.user().await;
+    let user = kith.person().await;
     for _ in 0..5 {
         kith.sign_in(&user.uid, PASSWORD).await.ok_c();
     }

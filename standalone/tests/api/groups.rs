@@ -21,7 +21,7 @@ pub struct User {
 
 impl Client {
     /// A new user who registers himself.
-    pub async fn user(&self) -> User {
+    pub async fn person(&self) -> User {
         let uid = name("u");
         self.reg_user(&uid, PASSWORD).await.ok_c();
         User { kith: self.clone(), uid }

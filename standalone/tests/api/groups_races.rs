@@ -33,7 +33,7 @@ async fn parallel_joins_of_one_user_are_one_membership() {
         assert_eq!(admin.members(id).await, [admin.uid.clone(), user.uid.clone()]);
         user.on(id, "group_quit").await.ok_c();
         user.on(id, "group_quit").await.fails_c("not a member of the group");
-        assert_eq!(admin.members(id).await, [admin.uid.clone()]);
+        assert_eq!(admin.members(id).await, [admin.uid.as_str()]);
     }
 }
 
@@ -48,7 +48,8 @@ async fn the_last_place_is_given_once_to_200_who_ask_at_once() {
         user.on(id, "group_join").await.ok_c();
     }
     let mut joins = JoinSet::new();
-    for user in users[8..].iter().cloned() {
+    for user in &users[8..] {
+        let user = user.clone();
         joins.spawn(async move { user.on(id, "group_join").await.json() });
     }
     let answers = joins.join_all().await;
@@ -63,7 +64,8 @@ async fn the_last_place_is_given_once_to_200_who_ask_at_once() {
     assert_eq!(admin.members(id).await.len(), 10);
     // Joins and quits at once: never more than there are places, and the count stays true.
     let mut tasks = JoinSet::new();
-    for user in users[..100].iter().cloned() {
+    for user in &users[..100] {
+        let user = user.clone();
         tasks.spawn(async move {
             for _ in 0..3 {
                 user.on(id, "group_join").await;
