@@ -36,6 +36,7 @@ on_both! {
     one_lane_is_one_workers_at_a_time
     a_lane_left_behind_is_taken_over
     a_delivery_that_outlived_its_claim_is_made_again
+    an_intent_written_while_its_lane_is_being_dropped_is_delivered
     nothing_is_lost_while_writers_and_workers_race
     length_age_and_dead_letters_are_metrics
     a_rolled_back_change_tells_nobody
@@ -314,6 +315,25 @@ async fn a_delivery_that_outlived_its_claim_is_made_again(backend: Backend) {
     until("the slow one ends", async || !slow.keys().is_empty()).await;
     // What the slow one sent may have been older: it is told once more, by whoever is quick.
     until("told once more", async || fast.keys().len() + slow.keys().len() >= 3).await;
+}
+
+async fn an_intent_written_while_its_lane_is_being_dropped_is_delivered(backend: Backend) {
+    let home = Home::new(backend);
+    let (db, recorder) = (home.open().await, Recorder::default());
+    recorder.slow(ms(300));
+    write(&db, vec![intent("a", "1")]).await;
+    let _outbox = start(&db, &recorder, 10, quick());
+    until("the delivery runs", async || !recorder.0.running.lock().unwrap().is_empty()).await;
+    // Not committed when the worker finds the lane empty.
+    let now = Clock::system().now();
+    db.transaction(move |conn| {
+        enqueue(conn, &intent("a", "2"), now)?;
+        std::thread::sleep(ms(900));
+        Ok(())
+    })
+    .await
+    .unwrap();
+    until("delivered", async || recorder.keys() == ["1", "2"]).await;
 }
 
 async fn nothing_is_lost_while_writers_and_workers_race(backend: Backend) {

@@ -203,6 +203,33 @@ async fn racing_joins_quits_and_repeated_deliveries_leave_one_truth(backend: Bac
     Rc::into_inner(app).unwrap().stop().await;
 }
 
+/// A join that holds the group and has not committed when the operation comes: the operation waits, and then sees it.
+#[actix_web::test]
+async fn a_join_under_way_is_waited_for_and_kept() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let id = app.create("admin").await;
+    app.join(id, "old").await;
+    moment().await;
+    let replaced = now();
+    let join = format!(
+        "UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = {id};
+         INSERT INTO memberships (group_id, uid, place, joined_at) VALUES ({id}, 'new', 3, {});
+         UPDATE membership_blocks SET members = members + 1 WHERE group_id = {id} AND block = 0;
+         SELECT pg_sleep(0.7)",
+        replaced.0 + 1
+    );
+    let db = app.db.clone();
+    let joining = actix_web::rt::spawn(async move {
+        db.transaction(move |conn| Ok(diesel::connection::SimpleConnection::batch_execute(conn, &join)?)).await
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    app.rekey("op", "old", "new", replaced).await;
+    joining.await.unwrap().unwrap();
+    assert_eq!(app.members(id).await, ["admin", "new"]);
+    app.is_consistent().await;
+    app.stop().await;
+}
+
 async fn only_services_may_call_it(backend: Backend) {
     let app = TestApp::start(backend).await;
     let body = json!({"operation_id": "op", "old_uid": "a", "new_uid": "b", "before": 1}).to_string();
