@@ -2,11 +2,14 @@
 
 use crate::helpers::{Backend, TestApp};
 use crate::on_both;
+use diesel::connection::SimpleConnection;
 use std::rc::Rc;
+use std::time::Duration;
 
 on_both! {
     parallel_joins_and_quits_of_one_user_leave_true_counts
     pages_are_the_list_wherever_members_left_gaps
+    a_join_that_has_to_wait_for_a_dismissal_finds_no_group
 }
 
 async fn parallel_joins_and_quits_of_one_user_leave_true_counts(backend: Backend) {
@@ -72,5 +75,30 @@ async fn pages_are_the_list_wherever_members_left_gaps(backend: Backend) {
             assert_eq!(app.page(id, page, size).await, expected, "page {page} of {size}");
         }
     }
+    app.stop().await;
+}
+
+async fn a_join_that_has_to_wait_for_a_dismissal_finds_no_group(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let id = app.create("admin").await;
+    app.join(id, "early").await;
+    // Remembered by the credential check before.
+    app.groups("u").await;
+    let db = app.db.clone();
+    let dismissal = actix_web::rt::spawn(async move {
+        db.transaction(move |conn| {
+            conn.batch_execute(&format!(
+                "DELETE FROM groups WHERE id = {id}; INSERT INTO dismissed_groups (id) VALUES ({id})"
+            ))?;
+            std::thread::sleep(Duration::from_millis(600));
+            Ok(())
+        })
+        .await
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Still sees the group when it looks, and comes to joining when it is gone.
+    assert_eq!(app.on(id, "group_join", "u").await["reason"], "no such group");
+    dismissal.await.unwrap().unwrap();
+    assert_eq!(app.number("SELECT count(*) AS n FROM memberships WHERE uid = 'u'").await, 0);
     app.stop().await;
 }
