@@ -136,6 +136,16 @@ codes! {
     LimitReached, Conflict, "too many";
     ImageRefused, Invalid, "not an image of type jpg, png, gif or bmp of at most 5 MiB";
     AlreadyHandled, Conflict, "already handled";
+    ProviderAway, Unavailable, "the IM provider is not reachable: try again";
+    ProviderRefused, BadGateway, "the IM provider refused the request";
+
+    // groups (§3)
+    UnknownGroup, NotFound, "no such group";
+    AdminOnly, Forbidden, "only an administrator may do this";
+    NotGroupOwner, Forbidden, "only the group's owner or an administrator may dismiss it";
+    GroupFull, Conflict, "the group is full";
+    NotMember, Conflict, "not a member of the group";
+    OwnerCannotQuit, Conflict, "the owner cannot quit the group, only dismiss it";
 }
 
 /// Why a call failed: a reason, what the client may know of this case, and what only the log may know.

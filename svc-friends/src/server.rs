@@ -20,7 +20,7 @@ pub async fn start(common: Common, settings: FriendsSettings) -> Result<Running>
 /// Starts the service in an environment that is given.
 pub async fn start_in(common: Common, settings: FriendsSettings, environment: Environment) -> Result<Running> {
     let base = Base::prepare("svc-friends", &common, &settings, store::MIGRATIONS, environment).await?;
-    let Base { db, state, clock, apps, listeners, spec } = base;
+    let Base { db, state, clock, apps, listeners, spec, .. } = base;
     settle_offset(&db, common.utc_offset).await?;
     let im_auth = InternalClient::new(&common.internal.im_auth, common.internal.token());
     let core = Core::new(Parts {

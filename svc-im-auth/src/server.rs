@@ -1,11 +1,12 @@
 //! From settings to a running service.
 
-use crate::domain::Core;
+use crate::domain::{Core, Providers, outbox};
 use crate::settings::ImAuthSettings;
 use crate::{metrics, routes, sockets, store};
+use service_kit::db::Db;
 use service_kit::media::{LinkBase, MediaStore};
 use service_kit::server::{Running, serve};
-use service_kit::service::{Base, Environment};
+use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::Common;
 use service_kit::{Error, Result};
 use std::time::Duration;
@@ -22,9 +23,11 @@ pub async fn start(common: Common, settings: ImAuthSettings) -> Result<Running> 
 /// Starts the service in an environment that is given.
 pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Environment) -> Result<Running> {
     let base = Base::prepare("svc-im-auth", &common, &settings, store::MIGRATIONS, environment).await?;
-    let Base { db, state, clock, apps, listeners, spec } = base;
+    let Base { db, state, clock, apps, listeners, metrics: registry, spec } = base;
     let (media, links) = (MediaStore::open(&common)?, LinkBase::new(&common));
-    let core = Core::new(&settings, db.clone(), state, clock, apps)?;
+    let providers = Providers::new(&apps, &common.public_base_url, &clock);
+    let outbox = outbox(&db, &clock, &providers, &registry);
+    let core = Core::new(&settings, db.clone(), state, clock, apps, providers, outbox.clone())?;
     metrics::register(&spec, &core);
     let sweep = actix_rt::spawn(core.clone().sweep_tokens());
     let look = actix_rt::spawn(core.clone().look_after_sockets());
@@ -44,5 +47,13 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
             sweep.abort();
             look.abort();
         })
-        .after_stop(move || async move { db.close().await }))
+        .after_stop(move || async move {
+            outbox.stop().await;
+            db.close().await;
+        }))
+}
+
+/// The service's database by itself, for `kith outbox`.
+pub async fn database(common: &Common, settings: &ImAuthSettings) -> Result<Db> {
+    open_database("kith outbox", common, settings, store::MIGRATIONS).await
 }

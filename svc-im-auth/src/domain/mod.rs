@@ -3,11 +3,13 @@
 mod accounts;
 mod credentials;
 mod presence;
+mod provider;
 mod sockets;
 mod tokens;
 
 pub use accounts::{Registration, UserChanges};
 pub use credentials::LocalVerifier;
+pub use provider::{Providers, outbox};
 pub use sockets::SocketRequest;
 pub use tokens::{Issued, TokenKeys};
 
@@ -18,6 +20,7 @@ use service_kit::auth::{Credentials, Lockout, Passwords};
 use service_kit::clock::Clock;
 use service_kit::db::Db;
 use service_kit::directory::Directory;
+use service_kit::outbox::Outbox;
 use service_kit::presence::Presence;
 use service_kit::settings::{App, Apps};
 use service_kit::state::State;
@@ -45,6 +48,8 @@ pub struct Parts {
     pub profiles: accounts::LocalProfiles,
     pub verifier: LocalVerifier,
     pub credentials: Credentials,
+    pub providers: Providers,
+    pub outbox: Outbox,
     pub presence: Presence,
     pub sockets: Sockets,
     pub max_sockets: usize,
@@ -59,7 +64,15 @@ impl std::ops::Deref for Core {
 
 impl Core {
     /// Puts the parts together; the directory and the credential check look into this very service.
-    pub fn new(settings: &ImAuthSettings, db: Db, state: State, clock: Clock, apps: Apps) -> Result<Self> {
+    pub fn new(
+        settings: &ImAuthSettings,
+        db: Db,
+        state: State,
+        clock: Clock,
+        apps: Apps,
+        providers: Providers,
+        outbox: Outbox,
+    ) -> Result<Self> {
         let passwords = Passwords::start(settings.password_threads)?;
         let lockout = Lockout::new(state.clone(), settings.lockout_exempt.0.clone());
         let keys = TokenKeys::new(&settings.token)?;
@@ -94,6 +107,8 @@ impl Core {
             profiles,
             verifier,
             credentials,
+            providers,
+            outbox,
             presence,
             sockets,
             max_sockets: settings.max_sockets,
