@@ -8,7 +8,7 @@ use crate::store::tokens::TokenRow;
 use futures_util::future::BoxFuture;
 use service_kit::clock::Clock;
 use service_kit::db::{Db, DbConn};
-use service_kit::links::icon_link;
+use service_kit::links::Links;
 use service_kit::outbox::{Deliver, Intent, Outbox, Pending, Undelivered, enqueue};
 use service_kit::rongcloud::{RongCloud, Trouble};
 use service_kit::settings::Apps;
@@ -61,7 +61,7 @@ impl Providers {
 
     /// Name and portrait as the provider is told them: it takes no empty name.
     fn shown<'a>(&self, uid: &'a Uid, name: &'a str, icon: &str) -> (&'a str, String) {
-        (if name.is_empty() { uid.as_str() } else { name }, icon_link(icon, &self.0.public_base_url))
+        (if name.is_empty() { uid.as_str() } else { name }, Links::fixed(&self.0.public_base_url).shown(icon))
     }
 }
 
