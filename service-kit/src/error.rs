@@ -112,6 +112,16 @@ codes! {
     NameReserved, Forbidden, "this username cannot be registered";
     RegistrationClosed, Forbidden, "self-registration is closed";
     NoCustomerService, NotFound, "no customer service account is configured";
+    ProviderAway, Unavailable, "the IM provider is not reachable: try again";
+    ProviderRefused, BadGateway, "the IM provider refused the request";
+
+    // groups (§3)
+    UnknownGroup, NotFound, "no such group";
+    AdminOnly, Forbidden, "only an administrator may do this";
+    NotGroupOwner, Forbidden, "only the group's owner or an administrator may dismiss it";
+    GroupFull, Conflict, "the group is full";
+    NotMember, Conflict, "not a member of the group";
+    OwnerCannotQuit, Conflict, "the owner cannot quit the group, only dismiss it";
 }
 
 /// Why a call failed: a reason, what the client may know of this case, and what only the log may know.

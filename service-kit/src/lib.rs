@@ -12,12 +12,17 @@ pub mod directory;
 pub mod error;
 pub mod health;
 pub mod internal;
+pub mod links;
 pub mod log;
 pub mod metrics;
+#[cfg(feature = "db")]
+pub mod outbox;
 pub mod params;
 pub mod presence;
 pub mod process;
 pub mod random;
+#[cfg(feature = "rongcloud")]
+pub mod rongcloud;
 pub mod secret;
 pub mod server;
 #[cfg(feature = "db")]

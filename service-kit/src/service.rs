@@ -35,6 +35,7 @@ pub struct Base {
     pub clock: Clock,
     pub apps: Apps,
     pub listeners: Listeners,
+    pub metrics: Metrics,
     pub spec: Spec,
 }
 
@@ -50,11 +51,7 @@ impl Base {
         let listeners = Listeners::bind(section)?;
         let Environment { state, clock } = environment;
         let apps = Apps::from_settings(common).map_err(|e| Error::new(Code::Internal, e))?;
-        let (url, threads) = section.database().ok_or_else(|| Error::internal("a service without a database"))?;
-        let mut settings = DbSettings::new(common.database_url(S::NAME, url));
-        settings.threads = threads;
-        settings.application_name = name.to_owned();
-        let db = Db::open(settings, migrations).await.map_err(|e| Error::new(Code::Internal, e.to_string()))?;
+        let db = open_database(name, common, section, migrations).await?;
 
         let metrics = Metrics::new(name);
         metrics.read_on_scrape("kith_db", readings_of_db(db.clone()));
@@ -75,9 +72,18 @@ impl Base {
                 }
             })
             .build();
-        let spec = Spec::new(name, common, health, metrics);
-        Ok(Self { db, state, clock, apps, listeners, spec })
+        let spec = Spec::new(name, common, health, metrics.clone());
+        Ok(Self { db, state, clock, apps, listeners, metrics, spec })
     }
+}
+
+/// Opens a service's database and brings its schema up to date.
+pub async fn open_database<S: Section>(name: &str, common: &Common, section: &S, migrations: Migrations) -> Result<Db> {
+    let (url, threads) = section.database().ok_or_else(|| Error::internal("a service without a database"))?;
+    let mut settings = DbSettings::new(common.database_url(S::NAME, url));
+    settings.threads = threads;
+    settings.application_name = name.to_owned();
+    Db::open(settings, migrations).await.map_err(|e| Error::new(Code::Internal, e.to_string()))
 }
 
 fn readings_of_db(db: Db) -> impl Fn() -> Vec<Reading> + Send + Sync + 'static {

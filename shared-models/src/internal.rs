@@ -1,7 +1,7 @@
 //! Messages of the internal API: served on `internal_listen` under `/internal/…`, with the internal token.
 //! Answers are bare JSON; failures are [`Failure`] with the HTTP status of their kind.
 
-use crate::{AppId, Platform, Profile, Uid};
+use crate::{AppId, Platform, Profile, Stamp, Text, Uid};
 use serde::{Deserialize, Serialize};
 
 /// Why an internal call failed: the reason's name in the error table and its public text.
@@ -56,6 +56,16 @@ pub struct Identity {
     pub credential_version: i64,
 }
 
+/// The answer of `POST /internal/tokens/verify`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VerifiedToken {
+    pub identity: Identity,
+    /// Names the copy of the token's state in the state store.
+    pub id: String,
+    /// Unix seconds.
+    pub expires_at: i64,
+}
+
 /// `POST /internal/accounts/ensure`: makes an implicit account if there is none and sets what is given.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EnsureAccountRequest {
@@ -86,4 +96,15 @@ pub struct IssueTokenResponse {
     pub token: String,
     /// Unix seconds.
     pub expires_at: i64,
+}
+
+/// `POST /internal/memberships/rekey`, of svc-groups: memberships of the system app follow a terminal user whose key
+/// was replaced. Done once per `operation_id`, however often it is delivered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RekeyRequest {
+    pub operation_id: Text<64, 1>,
+    pub old_uid: Uid,
+    pub new_uid: Uid,
+    /// When the key was replaced: younger memberships of `new_uid` stay.
+    pub before: Stamp,
 }

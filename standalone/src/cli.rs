@@ -1,5 +1,6 @@
 //! The command `kith`.
 
+use crate::outbox;
 use crate::stack::{Settings, Stack};
 use clap::{Parser, Subcommand};
 use service_kit::clock::Clock;
@@ -30,6 +31,9 @@ enum Command {
     Run,
     /// Validates the settings and prints those in force, secrets masked.
     Check,
+    /// What other systems must still be told of changes made here.
+    #[command(subcommand)]
+    Outbox(outbox::Command),
 }
 
 pub fn main() -> ExitCode {
@@ -41,6 +45,13 @@ pub fn main() -> ExitCode {
     match args.command.unwrap_or(Command::Run) {
         Command::Check => match check(&loaded) {
             Ok(parts) => print(&parts),
+            Err(e) => failed(2, &e),
+        },
+        Command::Outbox(command) => match Settings::of(&loaded) {
+            Ok(settings) => {
+                let done = actix_rt::System::new().block_on(outbox::run(command, &settings));
+                done.map_or_else(|e| failed(1, &e), |lines| print(&lines))
+            }
             Err(e) => failed(2, &e),
         },
         Command::Run => match Settings::of(&loaded) {

@@ -2,6 +2,7 @@
 //! loopback ports chosen by the system, with one state store and internal secrets made at start.
 
 pub mod cli;
+mod outbox;
 mod stack;
 
 pub use stack::{Settings, Stack};

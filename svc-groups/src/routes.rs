@@ -1,8 +1,23 @@
 //! The only route table.
 
-use actix_web::web::ServiceConfig;
+use crate::domain::Core;
+use crate::handlers::{groups, internal, lists, members};
+use actix_web::web::{Data, ServiceConfig};
+use service_kit::wire::{Internal, RetReason, get_or_post, post};
 
-pub fn public(_cfg: &mut ServiceConfig) {}
+pub fn public(cfg: &mut ServiceConfig, core: Core) {
+    cfg.app_data(Data::new(core))
+        .service(post::<RetReason, _, _>("/im/group_create", groups::group_create))
+        .service(post::<RetReason, _, _>("/im/group_sync", members::group_sync))
+        .service(post::<RetReason, _, _>("/im/user_get_group_list", lists::user_get_group_list))
+        .service(post::<RetReason, _, _>("/im/{group_id}/group_dismiss", groups::group_dismiss))
+        .service(post::<RetReason, _, _>("/im/{group_id}/group_join", members::group_join))
+        .service(post::<RetReason, _, _>("/im/{group_id}/group_quit", members::group_quit))
+        .service(get_or_post::<RetReason, _, _>("/im/{group_id}/group_get_info", groups::group_get_info))
+        .service(post::<RetReason, _, _>("/im/{group_id}/group_get_user_list", lists::group_get_user_list));
+}
 
 /// Below `/internal`.
-pub fn internal(_cfg: &mut ServiceConfig) {}
+pub fn internal(cfg: &mut ServiceConfig, core: Core) {
+    cfg.app_data(Data::new(core)).service(post::<Internal, _, _>("/memberships/rekey", internal::rekey));
+}

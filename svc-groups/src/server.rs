@@ -1,13 +1,19 @@
 //! From settings to a running service.
 
-use crate::routes;
+use crate::domain::{Core, GROUP, GroupDelivery, Parts, SYNC, SyncDelivery};
 use crate::settings::GroupsSettings;
-use service_kit::health::Health;
-use service_kit::metrics::Metrics;
-use service_kit::server::{Listeners, Running, Spec, Upgrade, serve};
-use service_kit::service::Environment;
+use crate::{routes, store};
+use service_kit::auth::{Credentials, Lockout};
+use service_kit::db::Db;
+use service_kit::directory::Directory;
+use service_kit::internal::InternalClient;
+use service_kit::outbox::{Options, Outbox};
+use service_kit::rongcloud::{MAX_USERS, RongCloud};
+use service_kit::server::{Running, Upgrade, serve};
+use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::Common;
 use service_kit::{Error, Result};
+use tokio::sync::Notify;
 
 /// Starts the service as a process of its own.
 pub async fn start(common: Common, settings: GroupsSettings) -> Result<Running> {
@@ -16,8 +22,55 @@ pub async fn start(common: Common, settings: GroupsSettings) -> Result<Running> 
 }
 
 /// Starts the service in an environment that is given.
-pub async fn start_in(common: Common, settings: GroupsSettings, _environment: Environment) -> Result<Running> {
-    let spec = Spec::new("svc-groups", &common, Health::default(), Metrics::new("svc-groups"));
-    serve(&spec, Listeners::bind(&settings)?, routes::public, routes::internal, None::<fn() -> Upgrade>)
-        .map_err(Error::internal)
+pub async fn start_in(common: Common, settings: GroupsSettings, environment: Environment) -> Result<Running> {
+    let base = Base::prepare("svc-groups", &common, &settings, store::MIGRATIONS, environment).await?;
+    let im_auth = InternalClient::new(&common.internal.im_auth, common.internal.token());
+    let directory = Directory::new(base.state.clone(), im_auth.clone());
+    let lockout = Lockout::new(base.state.clone(), Vec::new());
+    let app = base.apps.system().clone();
+    let credentials =
+        Credentials::new(app.id.clone(), lockout, directory.clone(), im_auth).with_clock(base.clock.clone());
+
+    let (db, clock) = (base.db.clone(), base.clock.clone());
+    let mut outbox = Outbox::builder(db.clone(), clock.clone(), Options::default());
+    if let Some(settings) = &app.rongcloud {
+        let rongcloud = RongCloud::new(settings, clock.clone());
+        outbox = outbox.kind(GROUP, MAX_USERS, GroupDelivery { db: db.clone(), rongcloud: rongcloud.clone() }).kind(
+            SYNC,
+            1,
+            SyncDelivery { db: db.clone(), clock: clock.clone(), rongcloud },
+        );
+    }
+    let outbox = outbox.start(&base.metrics);
+    let core = Core::new(Parts {
+        db: db.clone(),
+        clock,
+        directory,
+        credentials,
+        outbox: outbox.clone(),
+        has_provider: app.rongcloud.is_some(),
+        system_app: app.id.clone(),
+        max_members: i64::from(settings.max_members),
+        public_base_url: common.public_base_url.clone(),
+        dismissed: Notify::new(),
+    });
+    let sweep = actix_rt::spawn(core.clone().sweep_dismissed());
+    let (public, internal) = (core.clone(), core);
+    let running = serve(
+        &base.spec,
+        base.listeners,
+        move |cfg| routes::public(cfg, public.clone()),
+        move |cfg| routes::internal(cfg, internal.clone()),
+        None::<fn() -> Upgrade>,
+    )
+    .map_err(Error::internal)?;
+    Ok(running.before_stop(move || async move { sweep.abort() }).after_stop(move || async move {
+        outbox.stop().await;
+        db.close().await;
+    }))
+}
+
+/// The service's database by itself, for `kith outbox`.
+pub async fn database(common: &Common, settings: &GroupsSettings) -> Result<Db> {
+    open_database("kith outbox", common, settings, store::MIGRATIONS).await
 }

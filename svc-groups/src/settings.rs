@@ -12,6 +12,8 @@ pub struct GroupsSettings {
     pub database_url: SecretUrl,
     /// Database threads, each with one connection; 0: four per core on PostgreSQL, one per core on SQLite.
     pub database_threads: usize,
+    /// Members of one group, 1–10,000,000.
+    pub max_members: u32,
 }
 
 impl Default for GroupsSettings {
@@ -21,6 +23,7 @@ impl Default for GroupsSettings {
             internal_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9083)),
             database_url: SecretUrl::default(),
             database_threads: 0,
+            max_members: 100_000,
         }
     }
 }
@@ -42,5 +45,12 @@ impl Section for GroupsSettings {
 
     fn development_defaults(&self) -> Vec<&'static str> {
         Vec::new()
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if !(1..=10_000_000).contains(&self.max_members) {
+            return Err("groups.max_members: must be 1 to 10000000".into());
+        }
+        Ok(())
     }
 }

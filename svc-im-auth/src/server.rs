@@ -1,10 +1,11 @@
 //! From settings to a running service.
 
-use crate::domain::Core;
+use crate::domain::{Core, Providers, outbox};
 use crate::settings::ImAuthSettings;
 use crate::{routes, store};
+use service_kit::db::Db;
 use service_kit::server::{Running, Upgrade, serve};
-use service_kit::service::{Base, Environment};
+use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::Common;
 use service_kit::{Error, Result};
 
@@ -17,8 +18,10 @@ pub async fn start(common: Common, settings: ImAuthSettings) -> Result<Running> 
 /// Starts the service in an environment that is given.
 pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Environment) -> Result<Running> {
     let base = Base::prepare("svc-im-auth", &common, &settings, store::MIGRATIONS, environment).await?;
-    let Base { db, state, clock, apps, listeners, spec } = base;
-    let core = Core::new(&settings, db.clone(), state, clock, apps)?;
+    let Base { db, state, clock, apps, listeners, metrics, spec } = base;
+    let providers = Providers::new(&apps, &common.public_base_url, &clock);
+    let outbox = outbox(&db, &clock, &providers, &metrics);
+    let core = Core::new(&settings, db.clone(), state, clock, apps, providers, outbox.clone())?;
     let sweep = actix_rt::spawn(core.clone().sweep_tokens());
     let (public, internal) = (core.clone(), core);
     let running = serve(
@@ -29,5 +32,13 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
         None::<fn() -> Upgrade>,
     )
     .map_err(Error::internal)?;
-    Ok(running.before_stop(move || async move { sweep.abort() }).after_stop(move || async move { db.close().await }))
+    Ok(running.before_stop(move || async move { sweep.abort() }).after_stop(move || async move {
+        outbox.stop().await;
+        db.close().await;
+    }))
+}
+
+/// The service's database by itself, for `kith outbox`.
+pub async fn database(common: &Common, settings: &ImAuthSettings) -> Result<Db> {
+    open_database("kith outbox", common, settings, store::MIGRATIONS).await
 }

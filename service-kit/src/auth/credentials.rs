@@ -1,9 +1,12 @@
 //! The credential check of family C, which sends username and password with every call (design §5.4).
 //!
 //! A password that was verified once is remembered in the process under a keyed hash, together with the account's
-//! credential version and the address it came from, and counts as long as the directory shows that version.
+//! credential version and the address it came from, and counts as long as the directory shows that version. A token
+//! that was verified once costs one look into the state store (`tokens`).
 
 use super::lockout::Lockout;
+use super::tokens::Tokens;
+use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::error::{Code, Error, Result};
 use crate::internal::InternalClient;
@@ -13,7 +16,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use lru::LruCache;
 use rand::Rng;
 use sha2::Sha256;
-use shared_models::internal::{AccountKey, Identity, VerifyPasswordRequest, VerifyTokenRequest};
+use shared_models::internal::{AccountKey, Identity, VerifiedToken, VerifyPasswordRequest, VerifyTokenRequest};
 use shared_models::{AppId, Uid};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -41,7 +44,7 @@ pub struct Credential {
 /// Checks credentials where they are kept: svc-im-auth.
 pub trait Verifier: Send + Sync + 'static {
     fn password(&self, request: VerifyPasswordRequest) -> BoxFuture<'_, Result<Identity>>;
-    fn token(&self, request: VerifyTokenRequest) -> BoxFuture<'_, Result<Identity>>;
+    fn token(&self, request: VerifyTokenRequest) -> BoxFuture<'_, Result<VerifiedToken>>;
 }
 
 impl Verifier for InternalClient {
@@ -49,7 +52,7 @@ impl Verifier for InternalClient {
         Box::pin(async move { self.call("/internal/credentials/verify", &request).await })
     }
 
-    fn token(&self, request: VerifyTokenRequest) -> BoxFuture<'_, Result<Identity>> {
+    fn token(&self, request: VerifyTokenRequest) -> BoxFuture<'_, Result<VerifiedToken>> {
         Box::pin(async move { self.call("/internal/tokens/verify", &request).await })
     }
 }
@@ -61,6 +64,7 @@ pub struct Credentials(Arc<Inner>);
 struct Inner {
     system_app: AppId,
     lockout: Lockout,
+    tokens: Tokens,
     directory: Directory,
     verifier: Box<dyn Verifier>,
     /// Of this process, from its start: nobody can compute what is remembered.
@@ -80,9 +84,11 @@ impl Credentials {
     pub fn new(system_app: AppId, lockout: Lockout, directory: Directory, verifier: impl Verifier) -> Self {
         let mut key = [0; 64];
         rand::rng().fill_bytes(&mut key);
+        let tokens = Tokens::new(lockout.state().clone());
         Self(Arc::new(Inner {
             system_app,
             lockout,
+            tokens,
             directory,
             verifier: Box::new(verifier),
             key,
@@ -90,6 +96,15 @@ impl Credentials {
             queues: (0..QUEUES).map(|_| tokio::sync::Mutex::new(())).collect(),
             hasher: RandomState::new(),
         }))
+    }
+
+    /// Before the first clone: a clock other than the system's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.tokens.clock = clock;
+        }
+        self
     }
 
     /// The account that the credential belongs to, in the system app. Whatever is wrong, the wording is one.
@@ -102,12 +117,30 @@ impl Credentials {
     }
 
     async fn check_token(&self, username: &Uid, token: &Secret) -> Result<Identity> {
-        let request = VerifyTokenRequest { token: token.expose().to_owned() };
-        let identity = self.0.verifier.token(request).await.map_err(one_wording)?;
+        let identity = match self.recall_token(token).await? {
+            Some(identity) => identity,
+            None => {
+                let request = VerifyTokenRequest { token: token.expose().to_owned() };
+                let verified = self.0.verifier.token(request).await.map_err(one_wording)?;
+                self.0.tokens.remember(token.expose(), &verified);
+                verified.identity
+            }
+        };
         if identity.uid != *username || identity.app_id != self.0.system_app {
             return Err(Code::WrongCredentials.into());
         }
         Ok(identity)
+    }
+
+    async fn recall_token(&self, token: &Secret) -> Result<Option<Identity>> {
+        let Some(key) = self.0.tokens.recall(token.expose()).await? else { return Ok(None) };
+        let profile = self.0.directory.get(&key).await?;
+        Ok(profile.map(|p| Identity {
+            app_id: key.app_id,
+            uid: key.uid,
+            is_admin: p.is_admin,
+            credential_version: p.credential_version,
+        }))
     }
 
     async fn check_password(&self, username: &Uid, password: &Secret, address: IpAddr) -> Result<Identity> {

@@ -31,6 +31,11 @@ impl Lockout {
         Self(Arc::new(Inner { state, meanwhile: State::memory(), exempt }))
     }
 
+    /// The store that failures are counted in.
+    pub(super) fn state(&self) -> &State {
+        &self.0.state
+    }
+
     /// Whether this address has failed too often with this username. It holds for everyone; the other counts do
     /// not hold for the addresses from which the username succeeded lately.
     pub async fn is_locked_here(&self, username: &Uid, address: IpAddr) -> bool {

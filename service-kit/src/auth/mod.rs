@@ -3,7 +3,9 @@
 mod credentials;
 mod lockout;
 mod password;
+mod tokens;
 
 pub use credentials::{Credential, Credentials, Verifier};
 pub use lockout::Lockout;
 pub use password::Passwords;
+pub use tokens::{LIVE, token_state_key};

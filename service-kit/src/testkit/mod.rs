@@ -3,3 +3,4 @@
 #[cfg(feature = "db")]
 pub mod postgres;
 pub mod redis;
+pub mod rongcloud;

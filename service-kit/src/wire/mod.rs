@@ -3,6 +3,7 @@
 
 mod err_code_msg;
 mod internal;
+mod list;
 mod rc_rm;
 mod reply;
 mod ret_reason;
@@ -10,6 +11,7 @@ mod status_code_msg;
 
 pub use err_code_msg::ErrCodeMsg;
 pub use internal::Internal;
+pub use list::{Chunks, ListReply};
 pub use rc_rm::RcRm;
 pub use reply::{
     FAILURE_HEADER, Failure, Handled, Nothing, Outcome, Reply, get, get_or_post, http_status, post, unknown_path,
@@ -142,6 +144,14 @@ mod tests {
                 "NameReserved 403 112180",
                 "RegistrationClosed 403 112180",
                 "NoCustomerService 404 112180",
+                "ProviderAway 503 160000",
+                "ProviderRefused 502 160000",
+                "UnknownGroup 404 112180",
+                "AdminOnly 403 112180",
+                "NotGroupOwner 403 112180",
+                "GroupFull 409 112180",
+                "NotMember 409 112180",
+                "OwnerCannotQuit 409 112180",
             ]
         );
     }

@@ -6,4 +6,5 @@ mod db_outages;
 mod db_sqlite;
 mod presence;
 mod presence_nodes;
+mod rongcloud;
 mod state;

@@ -6,7 +6,7 @@ use crate::store::accounts as store;
 use crate::store::accounts::{AccountRow, Changes};
 use crate::store::tokens as token_store;
 use futures_util::future::BoxFuture;
-use service_kit::db::Db;
+use service_kit::db::{Db, DbConn};
 use service_kit::directory::ProfileSource;
 use service_kit::{Code, Result};
 use shared_models::internal::{AccountKey, EnsureAccountRequest};
@@ -54,14 +54,17 @@ impl Core {
         changes.icon = changes.icon.filter(|icon| !icon.is_empty());
         let token = self.keys.token_row(&key, platform, &self.clock);
         let issued = self.keys.sign(&token)?;
+        let providers = self.providers.clone();
         let account = self
             .db
             .transaction(move |conn| {
                 let account = store::register_account(conn, &row, &changes, now)?.ok_or(Code::AlreadyRegistered)?;
                 token_store::insert_token(conn, &token)?;
+                providers.changed(conn, &key, &changes, now)?;
                 Ok(account)
             })
             .await?;
+        self.outbox.wake();
         self.directory.changed(self.profile(&account)?).await;
         Ok(issued)
     }
@@ -101,11 +104,19 @@ impl Core {
     pub async fn update_user(&self, key: AccountKey, changes: UserChanges) -> Result<()> {
         let changes = self.hashed(changes).await?;
         let now = self.clock.now();
-        let account = self
-            .db
-            .write(move |conn| Ok(store::update_account(conn, &key, &changes, now)?))
-            .await?
-            .ok_or(Code::NotRegistered)?;
+        let account = if self.providers.of(&key.app_id).is_none() {
+            self.db.write(move |conn| Ok(store::update_account(conn, &key, &changes, now)?)).await?
+        } else {
+            let providers = self.providers.clone();
+            let change = move |conn: &mut DbConn| {
+                let account = store::update_account(conn, &key, &changes, now)?;
+                providers.changed(conn, &key, &changes, now)?;
+                Ok(account)
+            };
+            self.db.transaction(change).await?
+        };
+        let account = account.ok_or(Code::NotRegistered)?;
+        self.outbox.wake();
         self.directory.changed(self.profile(&account)?).await;
         Ok(())
     }
@@ -116,7 +127,18 @@ impl Core {
         let now = self.clock.now();
         let changes = Changes { name, icon, ..Changes::default() };
         let row = filled(&key, true, &changes, now);
-        let account = self.db.write(move |conn| Ok(store::ensure_account(conn, &row, &changes, now)?)).await?;
+        let account = if self.providers.of(&key.app_id).is_none() {
+            self.db.write(move |conn| Ok(store::ensure_account(conn, &row, &changes, now)?)).await?
+        } else {
+            let providers = self.providers.clone();
+            let change = move |conn: &mut DbConn| {
+                let account = store::ensure_account(conn, &row, &changes, now)?;
+                providers.changed(conn, &key, &changes, now)?;
+                Ok(account)
+            };
+            self.db.transaction(change).await?
+        };
+        self.outbox.wake();
         let profile = self.profile(&account)?;
         self.directory.changed(profile.clone()).await;
         Ok(profile)

@@ -10,7 +10,7 @@ use service_kit::directory::Directory;
 use service_kit::state::State;
 use service_kit::{Code, Error, Result};
 use shared_models::AppId;
-use shared_models::internal::{AccountKey, Identity, VerifyPasswordRequest, VerifyTokenRequest};
+use shared_models::internal::{AccountKey, Identity, VerifiedToken, VerifyPasswordRequest, VerifyTokenRequest};
 use std::net::IpAddr;
 
 /// So many addresses from which a username succeeded are remembered.
@@ -34,7 +34,7 @@ impl Verifier for LocalVerifier {
         Box::pin(self.verify_password(request))
     }
 
-    fn token(&self, request: VerifyTokenRequest) -> BoxFuture<'_, Result<Identity>> {
+    fn token(&self, request: VerifyTokenRequest) -> BoxFuture<'_, Result<VerifiedToken>> {
         Box::pin(self.verify_token(request))
     }
 }
@@ -86,15 +86,15 @@ impl LocalVerifier {
         }
     }
 
-    async fn verify_token(&self, request: VerifyTokenRequest) -> Result<Identity> {
-        let claims = tokens::verify(&request.token, &self.keys, &self.clock, &self.state, &self.db).await?;
-        let key = AccountKey { app_id: claims.app, uid: claims.uid };
-        let profile = self.directory.get(&key).await?.ok_or(Code::TokenInvalid)?;
-        Ok(Identity {
-            app_id: key.app_id,
-            uid: key.uid,
+    async fn verify_token(&self, request: VerifyTokenRequest) -> Result<VerifiedToken> {
+        let owner = tokens::verify_any(&request.token, &self.keys, &self.clock, &self.state, &self.db).await?;
+        let profile = self.directory.get(&owner.key).await?.ok_or(Code::TokenInvalid)?;
+        let identity = Identity {
+            app_id: owner.key.app_id,
+            uid: owner.key.uid,
             is_admin: profile.is_admin,
             credential_version: profile.credential_version,
-        })
+        };
+        Ok(VerifiedToken { identity, id: owner.id, expires_at: owner.expires_at })
     }
 }

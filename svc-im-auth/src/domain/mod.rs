@@ -3,10 +3,12 @@
 mod accounts;
 mod credentials;
 mod presence;
+mod provider;
 mod tokens;
 
 pub use accounts::{Registration, UserChanges};
 pub use credentials::LocalVerifier;
+pub use provider::{Providers, outbox};
 pub use tokens::{Issued, TokenKeys};
 
 use crate::settings::ImAuthSettings;
@@ -15,6 +17,7 @@ use service_kit::auth::{Credentials, Lockout, Passwords};
 use service_kit::clock::Clock;
 use service_kit::db::Db;
 use service_kit::directory::Directory;
+use service_kit::outbox::Outbox;
 use service_kit::settings::{App, Apps};
 use service_kit::state::State;
 use service_kit::{Code, Error, Result};
@@ -41,6 +44,8 @@ pub struct Parts {
     pub profiles: accounts::LocalProfiles,
     pub verifier: LocalVerifier,
     pub credentials: Credentials,
+    pub providers: Providers,
+    pub outbox: Outbox,
 }
 
 impl std::ops::Deref for Core {
@@ -52,7 +57,15 @@ impl std::ops::Deref for Core {
 
 impl Core {
     /// Puts the parts together; the directory and the credential check look into this very service.
-    pub fn new(settings: &ImAuthSettings, db: Db, state: State, clock: Clock, apps: Apps) -> Result<Self> {
+    pub fn new(
+        settings: &ImAuthSettings,
+        db: Db,
+        state: State,
+        clock: Clock,
+        apps: Apps,
+        providers: Providers,
+        outbox: Outbox,
+    ) -> Result<Self> {
         let passwords = Passwords::start(settings.password_threads)?;
         let lockout = Lockout::new(state.clone(), settings.lockout_exempt.0.clone());
         let keys = TokenKeys::new(&settings.token)?;
@@ -84,6 +97,8 @@ impl Core {
             profiles,
             verifier,
             credentials,
+            providers,
+            outbox,
         })))
     }
 

@@ -9,7 +9,7 @@ use service_kit::wire::{Internal, Reply};
 use service_kit::{Code, Error};
 use shared_models::internal::{
     EnsureAccountRequest, EnsureAccountResponse, Identity, IssueTokenRequest, IssueTokenResponse, MAX_PROFILES,
-    ProfilesRequest, ProfilesResponse, VerifyPasswordRequest, VerifyTokenRequest,
+    ProfilesRequest, ProfilesResponse, VerifiedToken, VerifyPasswordRequest, VerifyTokenRequest,
 };
 
 /// `POST /internal/profiles`
@@ -34,7 +34,10 @@ pub async fn verify_password(
 }
 
 /// `POST /internal/tokens/verify`
-pub async fn verify_token(core: Data<Core>, params: Params<Internal, VerifyTokenRequest>) -> HandledInternal<Identity> {
+pub async fn verify_token(
+    core: Data<Core>,
+    params: Params<Internal, VerifyTokenRequest>,
+) -> HandledInternal<VerifiedToken> {
     Ok(Reply::new(core.verifier.token(params.into_inner()).await?))
 }
 

@@ -37,6 +37,14 @@ diesel::table! {
         issued_at -> BigInt,
         expires_at -> BigInt,
         state -> Integer,
+        text -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    provider_users (app_id, uid) {
+        app_id -> Text,
+        uid -> Text,
     }
 }
 

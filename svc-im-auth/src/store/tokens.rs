@@ -18,6 +18,8 @@ pub struct TokenRow {
     pub issued_at: i64,
     pub expires_at: i64,
     pub state: i32,
+    /// Of a provider's token.
+    pub text: Option<String>,
 }
 
 pub fn insert_token(conn: &mut DbConn, row: &TokenRow) -> QueryResult<usize> {
@@ -58,7 +60,7 @@ pub fn find_token(conn: &mut DbConn, id: &str) -> QueryResult<Option<TokenRow>> 
     tokens::table.find(id).select(TokenRow::as_select()).first(conn).optional()
 }
 
-/// The newest live token of an owner on a platform that lasts beyond `until` (Unix seconds).
+/// The newest live builtin token of an owner on a platform that lasts beyond `until` (Unix seconds).
 pub fn find_live_token(
     conn: &mut DbConn,
     key: &AccountKey,
@@ -70,6 +72,7 @@ pub fn find_live_token(
         .filter(tokens::uid.eq(key.uid.as_str()))
         .filter(tokens::platform.eq(i32::from(platform.number())))
         .filter(tokens::state.eq(0))
+        .filter(tokens::text.is_null())
         .filter(tokens::expires_at.gt(until))
         .order((tokens::expires_at.desc(), tokens::id))
         .select(TokenRow::as_select())

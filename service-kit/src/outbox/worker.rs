@@ -1,0 +1,56 @@
+//! Finds lanes that are due and has each delivered, some at a time.
+
+use super::claim::{Claimed, claim};
+use super::{Outbox, lane};
+use crate::error::Result;
+use crate::random;
+use shared_models::Stamp;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+impl Outbox {
+    /// Until the process ends.
+    pub(super) async fn work(self, mut ending: watch::Receiver<bool>) {
+        let mut running = JoinSet::new();
+        while !*ending.borrow_and_update() {
+            let free = self.0.options.lanes.saturating_sub(running.len());
+            let mut idle = true;
+            if free > 0 {
+                match self.claim(free).await {
+                    Ok(claimed) => {
+                        idle = claimed.len() < free;
+                        for lane in claimed {
+                            running.spawn(lane::process(self.clone(), lane));
+                        }
+                    }
+                    Err(e) => log::warn!("outbox: {}", e.chain()),
+                }
+            }
+            if !idle {
+                continue;
+            }
+            tokio::select! {
+                Some(_) = running.join_next() => {}
+                // With no hands free only an end helps.
+                () = self.0.wake.notified(), if free > 0 => {}
+                () = tokio::time::sleep(self.0.options.poll), if free > 0 => {}
+                _ = ending.changed() => {}
+            }
+        }
+        // What is under way ends by itself: each delivery has its limit.
+        while running.join_next().await.is_some() {}
+    }
+
+    async fn claim(&self, limit: usize) -> Result<Vec<Claimed>> {
+        let now = self.0.clock.now();
+        let until = later(now, self.0.options.claim);
+        let kinds: Vec<&'static str> = self.0.kinds.keys().copied().collect();
+        let token = random::hex(8);
+        self.0.db.transaction(move |conn| Ok(claim(conn, &kinds, limit, now, until, &token)?)).await
+    }
+}
+
+pub(super) fn later(Stamp(now): Stamp, by: Duration) -> Stamp {
+    Stamp(now.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+}

@@ -1,0 +1,162 @@
+//! Lists, in pieces: memory is bounded whatever their length.
+
+use super::Core;
+use crate::store::groups::{GroupRow, find_group};
+use crate::store::lists as store;
+use futures_util::stream::{BoxStream, StreamExt, try_unfold};
+use service_kit::wire::Chunks;
+use service_kit::{Code, Result};
+use shared_models::internal::AccountKey;
+use shared_models::{GroupId, Uid};
+
+pub use crate::store::lists::JoinedGroup;
+
+/// Rows of one piece; the directory takes so many at once.
+const CHUNK: i64 = 1000;
+
+/// What a member list shows of a member.
+pub struct MemberView {
+    pub uid: String,
+    pub nickname: String,
+    /// As stored.
+    pub icon: String,
+}
+
+/// A page that was asked for: numbers from 1, sizes from 1 to 1000; out of range is clamped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    offset: i64,
+    limit: i64,
+}
+
+impl Page {
+    const DEFAULT_SIZE: i64 = 20;
+    const MAX_SIZE: i64 = 1000;
+
+    /// Neither given: no page, but everything.
+    pub fn of(number: Option<i64>, size: Option<i64>) -> Option<Self> {
+        if number.is_none() && size.is_none() {
+            return None;
+        }
+        let limit = size.unwrap_or(Self::DEFAULT_SIZE).clamp(1, Self::MAX_SIZE);
+        let before = number.unwrap_or(1).max(1) - 1;
+        Some(Self { offset: before.saturating_mul(limit), limit })
+    }
+}
+
+impl Core {
+    /// A page of a group's members, or all of them. All that can fail before the first byte has succeeded when this
+    /// returns: the group is there and the first piece read.
+    pub async fn list_members(&self, id: GroupId, page: Option<Page>) -> Result<(GroupRow, Chunks<MemberView>)> {
+        let (group, rows) = self
+            .db
+            .read(move |conn| {
+                let group = find_group(conn, id)?.ok_or(Code::UnknownGroup)?;
+                let rows = match page {
+                    Some(page) if page.offset >= group.members => Vec::new(),
+                    Some(page) => store::list_page(conn, id, page.offset, page.limit)?,
+                    None => store::list_members(conn, id, 0, CHUNK)?,
+                };
+                Ok((group, rows))
+            })
+            .await?;
+        let last = last_of(&rows, CHUNK).filter(|_| page.is_none());
+        let first = self.viewed(rows).await?;
+        let rest = last.map(|last| self.members_after(id, last));
+        Ok((group, Chunks { first, rest }))
+    }
+
+    fn members_after(&self, id: GroupId, after: i64) -> BoxStream<'static, Result<Vec<MemberView>>> {
+        let core = self.clone();
+        try_unfold(Some(after), move |after| {
+            let core = core.clone();
+            async move {
+                let Some(after) = after else { return Ok(None) };
+                let rows = core
+                    .db
+                    .read(move |conn| {
+                        let rows = store::list_members(conn, id, after, CHUNK)?;
+                        // Looked at last: the members of a group that was dismissed meanwhile vanish piece by
+                        // piece, and a list without them would look whole.
+                        find_group(conn, id)?.ok_or(Code::UnknownGroup)?;
+                        Ok(rows)
+                    })
+                    .await?;
+                let last = last_of(&rows, CHUNK);
+                Ok(Some((core.viewed(rows).await?, last)))
+            }
+        })
+        .boxed()
+    }
+
+    /// Names and icons from the directory; whom nobody knows (his terminal user has no account yet) has none.
+    async fn viewed(&self, rows: Vec<store::Member>) -> Result<Vec<MemberView>> {
+        let stored = |e| service_kit::Error::internal(format!("a stored membership has a bad uid: {e}"));
+        let keys = rows
+            .iter()
+            .map(|(_, uid)| {
+                let uid = Uid::new(uid.as_str()).map_err(stored)?;
+                Ok(AccountKey { app_id: self.system_app.clone(), uid })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let profiles = self.directory.get_many(&keys).await?;
+        let views = rows.into_iter().zip(profiles).map(|((_, uid), profile)| {
+            let (nickname, icon) = profile.map(|p| (p.name.clone(), p.icon.clone())).unwrap_or_default();
+            MemberView { uid, nickname, icon }
+        });
+        Ok(views.collect())
+    }
+
+    /// All groups of a user, in joining order.
+    pub async fn list_groups(&self, uid: &Uid) -> Result<Chunks<JoinedGroup>> {
+        let first = self.groups_after(uid.as_str().to_owned(), 0).await?;
+        let after = (first.len() as i64 == CHUNK).then(|| first.last().map(|g| g.membership)).flatten();
+        let rest = after.map(|after| {
+            let (core, uid) = (self.clone(), uid.as_str().to_owned());
+            try_unfold(Some(after), move |after| {
+                let (core, uid) = (core.clone(), uid.clone());
+                async move {
+                    let Some(after) = after else { return Ok(None) };
+                    let some = core.groups_after(uid, after).await?;
+                    let last = (some.len() as i64 == CHUNK).then(|| some.last().map(|g| g.membership)).flatten();
+                    Ok(Some((some, last)))
+                }
+            })
+            .boxed()
+        });
+        Ok(Chunks { first, rest })
+    }
+
+    async fn groups_after(&self, uid: String, after: i64) -> Result<Vec<JoinedGroup>> {
+        self.db.read(move |conn| Ok(store::list_groups(conn, &uid, after, CHUNK)?)).await
+    }
+}
+
+/// Where to go on after a full piece.
+fn last_of(rows: &[store::Member], full: i64) -> Option<i64> {
+    let (last, _) = rows.last()?;
+    (i64::try_from(rows.len()) == Ok(full)).then_some(*last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_have_defaults_and_are_clamped() {
+        let page = |offset, limit| Some(Page { offset, limit });
+        for (number, size, expected) in [
+            (None, None, None),
+            (Some(1), None, page(0, 20)),
+            (Some(3), None, page(40, 20)),
+            (None, Some(7), page(0, 7)),
+            (Some(2), Some(7), page(7, 7)),
+            (Some(0), Some(0), page(0, 1)),
+            (Some(-5), Some(-5), page(0, 1)),
+            (Some(2), Some(5000), page(1000, 1000)),
+            (Some(i64::MAX), Some(i64::MAX), page(i64::MAX, 1000)),
+        ] {
+            assert_eq!(Page::of(number, size), expected, "{number:?} {size:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Joining and quitting.
+
+use super::Core;
+use super::provider::{member_intent, sync_intent};
+use crate::store::{groups, members as store};
+use service_kit::db::DbConn;
+use service_kit::outbox::enqueue;
+use service_kit::{Code, Error, Result};
+use shared_models::internal::Identity;
+use shared_models::{GroupId, Stamp};
+
+impl Core {
+    /// Who is a member already is one afterwards.
+    pub async fn join_group(&self, who: &Identity, id: GroupId) -> Result<()> {
+        let uid = who.uid.as_str().to_owned();
+        let asked = uid.clone();
+        // Asked before the group's row is taken: joining again is common, and full groups are popular.
+        match self.db.read(move |conn| Ok(groups::find_standing(conn, id, &asked)?)).await? {
+            None => return Err(Code::UnknownGroup.into()),
+            Some(true) => return Ok(()),
+            Some(false) => {}
+        }
+        let (now, max_members, has_provider) = (self.clock.now(), self.max_members, self.has_provider);
+        self.db
+            .transaction(move |conn| {
+                if join(conn, id, &uid, max_members, now)? && has_provider {
+                    enqueue(conn, &member_intent(id, &uid), now)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.outbox.wake();
+        Ok(())
+    }
+
+    /// The owner cannot quit, only dismiss.
+    pub async fn quit_group(&self, who: &Identity, id: GroupId) -> Result<()> {
+        let (uid, now, has_provider) = (who.uid.as_str().to_owned(), self.clock.now(), self.has_provider);
+        self.db
+            .transaction(move |conn| {
+                if !store::give_up_place(conn, id, &uid)? {
+                    let is_there = groups::find_group(conn, id)?.is_some();
+                    return Err(Error::from(if is_there { Code::OwnerCannotQuit } else { Code::UnknownGroup }));
+                }
+                if !store::delete_membership(conn, id, &uid)? {
+                    return Err(Code::NotMember.into());
+                }
+                if has_provider {
+                    enqueue(conn, &member_intent(id, &uid), now)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.outbox.wake();
+        Ok(())
+    }
+
+    /// Has the provider told all groups of the user; with builtin tokens there is nobody to tell.
+    pub async fn sync_groups(&self, who: &Identity) -> Result<()> {
+        if !self.has_provider {
+            return Ok(());
+        }
+        let (intent, now) = (sync_intent(who.uid.as_str()), self.clock.now());
+        self.db.transaction(move |conn| Ok(enqueue(conn, &intent, now)?)).await?;
+        self.outbox.wake();
+        Ok(())
+    }
+}
+
+/// `false`: was a member already.
+fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, now: Stamp) -> Result<bool> {
+    let Some(place) = store::take_place(conn, id, max_members)? else {
+        // Full, gone, or the last place was given to the same user a moment ago.
+        return match groups::find_standing(conn, id, uid)? {
+            None => Err(Code::UnknownGroup.into()),
+            Some(true) => Ok(false),
+            Some(false) => Err(Code::GroupFull.into()),
+        };
+    };
+    if store::insert_membership(conn, id, uid, place, now)? {
+        return Ok(true);
+    }
+    store::uncount(conn, id)?;
+    Ok(false)
+}

@@ -1,0 +1,59 @@
+//! What the service decides. Knows neither HTTP nor SQL.
+
+mod groups;
+mod lists;
+mod members;
+mod provider;
+mod rekey;
+
+pub use lists::{JoinedGroup, MemberView, Page};
+pub use provider::{GROUP, GroupDelivery, SYNC, SyncDelivery};
+
+use service_kit::auth::Credentials;
+use service_kit::client::Client;
+use service_kit::clock::Clock;
+use service_kit::db::Db;
+use service_kit::directory::Directory;
+use service_kit::outbox::Outbox;
+use shared_models::AppId;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// The service's parts, shared by all handlers. Cheap to clone.
+#[derive(Clone)]
+pub struct Core(Arc<Parts>);
+
+/// What [`Core`] is made of.
+pub struct Parts {
+    pub db: Db,
+    pub clock: Clock,
+    pub directory: Directory,
+    pub credentials: Credentials,
+    pub outbox: Outbox,
+    /// Whether groups are RongCloud's business too.
+    pub has_provider: bool,
+    /// Groups are always of this app (contract §3).
+    pub system_app: AppId,
+    pub max_members: i64,
+    pub public_base_url: String,
+    /// Groups were dismissed: their memberships are to be deleted.
+    pub dismissed: Notify,
+}
+
+impl std::ops::Deref for Core {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Core {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Where clients reach us, for links.
+    pub fn base_url(&self, client: &Client) -> String {
+        if self.public_base_url.is_empty() { client.base_url.to_string() } else { self.public_base_url.clone() }
+    }
+}

@@ -1,0 +1,70 @@
+//! `/im/group_create/` and what concerns a group as a whole.
+
+use super::{HandledC, InPath, SignedRequest, credential};
+use crate::domain::Core;
+use actix_web::web::Data;
+use serde::{Deserialize, Serialize};
+use service_kit::client::Client;
+use service_kit::params::Params;
+use service_kit::wire::{Reply, RetReason};
+use shared_models::{GroupId, Text, Uid};
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = GroupCreateRequest)]
+pub struct CreateRequest {
+    username: Uid,
+    password: Option<Text<128>>,
+    /// A token issued here, instead of the password; counts where both are given.
+    token: Option<Text<4096>>,
+    name: Text<64, 1>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = GroupCreateResponse)]
+pub struct CreateResponse {
+    group_id: GroupId,
+}
+
+/// `POST /im/group_create/`
+#[utoipa::path(post, path = "/im/group_create/", request_body = CreateRequest,
+    responses((status = 200, body = CreateResponse)))]
+pub async fn group_create(
+    core: Data<Core>,
+    client: Client,
+    params: Params<RetReason, CreateRequest>,
+) -> HandledC<CreateResponse> {
+    let req = params.into_inner();
+    let who = core.credentials.check(&credential(req.username, req.password, req.token), client.address).await?;
+    let group_id = core.create_group(&who, req.name.into_inner()).await?;
+    Ok(Reply::new(CreateResponse { group_id }))
+}
+
+/// `POST /im/{group_id}/group_dismiss/`
+#[utoipa::path(post, path = "/im/{group_id}/group_dismiss/", request_body = SignedRequest,
+    params(("group_id" = i64, Path)), responses((status = 200)))]
+pub async fn group_dismiss(
+    core: Data<Core>,
+    client: Client,
+    group: InPath,
+    params: Params<RetReason, SignedRequest>,
+) -> HandledC {
+    let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
+    core.dismiss_group(&who, group.0).await?;
+    Ok(Reply::done())
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = GroupInfoResponse)]
+pub struct InfoResponse {
+    group_id: GroupId,
+    group_name: String,
+}
+
+/// `GET /im/{group_id}/group_get_info/`, no credentials.
+#[utoipa::path(get, path = "/im/{group_id}/group_get_info/", params(("group_id" = i64, Path)),
+    responses((status = 200, body = InfoResponse)))]
+pub async fn group_get_info(core: Data<Core>, group: InPath) -> HandledC<InfoResponse> {
+    let found = core.group(group.0).await?;
+    Ok(Reply::new(InfoResponse { group_id: group.0, group_name: found.name }))
+}

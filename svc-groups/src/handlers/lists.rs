@@ -1,0 +1,108 @@
+//! Members of a group, groups of a user.
+
+use super::{InPath, SignedRequest, credential};
+use crate::domain::{Core, JoinedGroup, MemberView, Page};
+use actix_web::web::Data;
+use serde::{Deserialize, Serialize};
+use service_kit::client::Client;
+use service_kit::links::icon_link;
+use service_kit::params::Params;
+use service_kit::wire::{Failure, ListReply, Nothing, RetReason};
+use shared_models::{GroupId, Int, Text, Uid, empty_is_absent};
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = GroupUserListRequest)]
+pub struct UserListRequest {
+    username: Uid,
+    password: Option<Text<128>>,
+    /// A token issued here, instead of the password; counts where both are given.
+    token: Option<Text<4096>>,
+    /// From 1. Neither this nor `size`: all members.
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    page: Option<Int>,
+    /// 1 to 1000, 20 if only `page` is given.
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    size: Option<Int>,
+}
+
+/// What stands before the list.
+#[derive(Serialize, ToSchema)]
+pub struct GroupHead {
+    group_id: GroupId,
+    group_name: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = GroupUserInfo)]
+pub struct UserInfo {
+    username: String,
+    nickname: String,
+    thumb: String,
+}
+
+/// For the API document only: the answer is written piece by piece.
+#[derive(ToSchema)]
+#[schema(as = GroupUserListResponse)]
+#[expect(dead_code, reason = "describes what ListReply writes")]
+struct UserListResponse {
+    group_id: GroupId,
+    group_name: String,
+    userinfos: Vec<UserInfo>,
+}
+
+/// `POST /im/{group_id}/group_get_user_list/`
+#[utoipa::path(post, path = "/im/{group_id}/group_get_user_list/", request_body = UserListRequest,
+    params(("group_id" = i64, Path)), responses((status = 200, body = UserListResponse)))]
+pub async fn group_get_user_list(
+    core: Data<Core>,
+    client: Client,
+    group: InPath,
+    params: Params<RetReason, UserListRequest>,
+) -> Result<ListReply<RetReason, GroupHead, UserInfo>, Failure<RetReason>> {
+    let req = params.into_inner();
+    let page = Page::of(req.page.map(|Int(n)| n), req.size.map(|Int(n)| n));
+    core.credentials.check(&credential(req.username, req.password, req.token), client.address).await?;
+    let (found, members) = core.list_members(group.0, page).await?;
+    let head = GroupHead { group_id: group.0, group_name: found.name };
+    let base = core.base_url(&client);
+    Ok(ListReply::new(head, "userinfos", members.map(move |member| shown(member, &base))))
+}
+
+fn shown(member: MemberView, base: &str) -> UserInfo {
+    UserInfo { username: member.uid, nickname: member.nickname, thumb: icon_link(&member.icon, base) }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = UserGroup)]
+pub struct GroupEntry {
+    id: GroupId,
+    name: String,
+}
+
+impl From<JoinedGroup> for GroupEntry {
+    fn from(group: JoinedGroup) -> Self {
+        Self { id: GroupId(group.id), name: group.name }
+    }
+}
+
+/// For the API document only: the answer is written piece by piece.
+#[derive(ToSchema)]
+#[schema(as = UserGroupListResponse)]
+#[expect(dead_code, reason = "describes what ListReply writes")]
+struct GroupListResponse {
+    groups: Vec<GroupEntry>,
+}
+
+/// `POST /im/user_get_group_list/`
+#[utoipa::path(post, path = "/im/user_get_group_list/", request_body = SignedRequest,
+    responses((status = 200, body = GroupListResponse)))]
+pub async fn user_get_group_list(
+    core: Data<Core>,
+    client: Client,
+    params: Params<RetReason, SignedRequest>,
+) -> Result<ListReply<RetReason, Nothing, GroupEntry>, Failure<RetReason>> {
+    let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
+    let groups = core.list_groups(&who.uid).await?;
+    Ok(ListReply::new(Nothing {}, "groups", groups.map(GroupEntry::from)))
+}

@@ -1,0 +1,78 @@
+//! Table `groups`, and what is left of groups that are gone.
+
+use super::schema::{dismissed_groups, groups, membership_blocks, memberships};
+use diesel::dsl::exists;
+use diesel::prelude::*;
+use service_kit::db::DbConn;
+use service_kit::on_backend;
+use shared_models::{GroupId, Stamp};
+
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = groups)]
+pub struct GroupRow {
+    pub id: i64,
+    pub name: String,
+    pub owner: String,
+    pub members: i64,
+}
+
+/// A group with a place and no member yet; the caller adds its owner as the first.
+pub fn insert_group(conn: &mut DbConn, name: &str, owner: &str, now: Stamp) -> QueryResult<i64> {
+    let row = (
+        groups::name.eq(name),
+        groups::owner.eq(owner),
+        groups::members.eq(1),
+        groups::last_place.eq(1),
+        groups::created_at.eq(now.0),
+    );
+    diesel::insert_into(groups::table).values(row).returning(groups::id).get_result(conn)
+}
+
+pub fn find_group(conn: &mut DbConn, GroupId(id): GroupId) -> QueryResult<Option<GroupRow>> {
+    groups::table.find(id).select(GroupRow::as_select()).first(conn).optional()
+}
+
+/// Whether the user is a member; `None` if there is no such group.
+pub fn find_standing(conn: &mut DbConn, GroupId(id): GroupId, uid: &str) -> QueryResult<Option<bool>> {
+    groups::table.find(id).select(exists(memberships::table.find((id, uid)))).first(conn).optional()
+}
+
+/// Deletes a group if it is the user's, or anybody's; `false` if there is none. From here on nothing joins it and no
+/// list shows it; its memberships are deleted later ([`sweep`]).
+pub fn delete_group(conn: &mut DbConn, GroupId(id): GroupId, owner: Option<&str>) -> QueryResult<bool> {
+    let group = groups::table.find(id);
+    let deleted = match owner {
+        None => diesel::delete(group).execute(conn)?,
+        Some(owner) => diesel::delete(group.filter(groups::owner.eq(owner))).execute(conn)?,
+    };
+    if deleted == 1 {
+        on_backend!(conn, c => diesel::insert_into(dismissed_groups::table)
+            .values(dismissed_groups::id.eq(id))
+            .on_conflict_do_nothing()
+            .execute(c))?;
+    }
+    Ok(deleted == 1)
+}
+
+pub fn list_dismissed(conn: &mut DbConn, limit: i64) -> QueryResult<Vec<i64>> {
+    dismissed_groups::table.select(dismissed_groups::id).order(dismissed_groups::id).limit(limit).load(conn)
+}
+
+/// Deletes up to `limit` memberships of a group that is gone; `true` when nothing is left of it.
+pub fn sweep(conn: &mut DbConn, id: i64, limit: i64) -> QueryResult<bool> {
+    let mine = memberships::table.filter(memberships::group_id.eq(id));
+    let last: Option<i64> =
+        mine.order(memberships::place).select(memberships::place).offset(limit - 1).first(conn).optional()?;
+    match last {
+        Some(last) => {
+            diesel::delete(mine.filter(memberships::place.le(last))).execute(conn)?;
+            Ok(false)
+        }
+        None => {
+            diesel::delete(mine).execute(conn)?;
+            diesel::delete(membership_blocks::table.filter(membership_blocks::group_id.eq(id))).execute(conn)?;
+            diesel::delete(dismissed_groups::table.find(id)).execute(conn)?;
+            Ok(true)
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Members of a group, groups of a user, both in joining order.
+
+use super::members::BLOCK;
+use super::schema::{groups, membership_blocks, memberships};
+use diesel::prelude::*;
+use service_kit::db::DbConn;
+use shared_models::GroupId;
+
+/// Place and uid of a member.
+pub type Member = (i64, String);
+
+/// A group that a user is in, with the membership's id.
+#[derive(Debug, Clone, Queryable)]
+pub struct JoinedGroup {
+    pub membership: i64,
+    pub id: i64,
+    pub name: String,
+}
+
+/// Members after a place.
+pub fn list_members(conn: &mut DbConn, GroupId(id): GroupId, after: i64, limit: i64) -> QueryResult<Vec<Member>> {
+    in_order(conn, id, after + 1, 0, limit)
+}
+
+/// Members number `offset` + 1 to `offset` + `limit`, at a cost that does not grow with `offset`: whole blocks are
+/// passed over by their counts.
+pub fn list_page(conn: &mut DbConn, GroupId(id): GroupId, offset: i64, limit: i64) -> QueryResult<Vec<Member>> {
+    let mut skip = offset;
+    let mut from = 0;
+    if skip >= BLOCK {
+        let blocks = membership_blocks::table
+            .filter(membership_blocks::group_id.eq(id))
+            .order(membership_blocks::block)
+            .select((membership_blocks::block, membership_blocks::members))
+            .load::<(i64, i64)>(conn)?;
+        let mut blocks = blocks.into_iter();
+        loop {
+            match blocks.next() {
+                Some((_, members)) if members <= skip => skip -= members,
+                Some((block, _)) => {
+                    from = block * BLOCK;
+                    break;
+                }
+                // Past the end.
+                None => return Ok(Vec::new()),
+            }
+        }
+    }
+    in_order(conn, id, from, skip, limit)
+}
+
+fn in_order(conn: &mut DbConn, id: i64, from: i64, skip: i64, limit: i64) -> QueryResult<Vec<Member>> {
+    memberships::table
+        .filter(memberships::group_id.eq(id))
+        .filter(memberships::place.ge(from))
+        .order(memberships::place)
+        .offset(skip)
+        .limit(limit)
+        .select((memberships::place, memberships::uid))
+        .load(conn)
+}
+
+/// A user's groups after a membership.
+pub fn list_groups(conn: &mut DbConn, uid: &str, after: i64, limit: i64) -> QueryResult<Vec<JoinedGroup>> {
+    memberships::table
+        .inner_join(groups::table.on(groups::id.eq(memberships::group_id)))
+        .filter(memberships::uid.eq(uid))
+        .filter(memberships::id.gt(after))
+        .order(memberships::id)
+        .limit(limit)
+        .select((memberships::id, groups::id, groups::name))
+        .load(conn)
+}

@@ -1,0 +1,99 @@
+//! Who is in a group. Every change first takes the group's row, which serialises changes of one group and keeps a
+//! dismissed group from gaining members.
+
+use super::schema::{groups, membership_blocks, memberships};
+use diesel::prelude::*;
+use diesel::query_dsl::methods::FilterDsl;
+use service_kit::db::DbConn;
+use service_kit::on_backend;
+use shared_models::{GroupId, Stamp};
+
+/// So many places are counted together (`membership_blocks`): a page costs at most one row a block and one index
+/// entry a place of one block.
+pub const BLOCK: i64 = 512;
+
+/// Counts one more member and gives him the next place; `None` if the group is full or there is none.
+pub fn take_place(conn: &mut DbConn, GroupId(id): GroupId, max_members: i64) -> QueryResult<Option<i64>> {
+    diesel::update(QueryDsl::filter(groups::table.find(id), groups::members.lt(max_members)))
+        .set((groups::members.eq(groups::members + 1), groups::last_place.eq(groups::last_place + 1)))
+        .returning(groups::last_place)
+        .get_result(conn)
+        .optional()
+}
+
+/// Counts one member less; `false` if there is no such group, or `not_owner` owns it.
+pub fn give_up_place(conn: &mut DbConn, GroupId(id): GroupId, not_owner: &str) -> QueryResult<bool> {
+    let group = QueryDsl::filter(groups::table.find(id), groups::owner.ne(not_owner));
+    let updated = diesel::update(group).set(groups::members.eq(groups::members - 1)).execute(conn)?;
+    Ok(updated == 1)
+}
+
+/// Takes back what [`take_place`] counted; the place stays empty.
+pub fn uncount(conn: &mut DbConn, GroupId(id): GroupId) -> QueryResult<usize> {
+    diesel::update(groups::table.find(id)).set(groups::members.eq(groups::members - 1)).execute(conn)
+}
+
+/// Adds a member at a place that was taken for him; `false` if he is one already.
+pub fn insert_membership(
+    conn: &mut DbConn,
+    GroupId(id): GroupId,
+    uid: &str,
+    place: i64,
+    now: Stamp,
+) -> QueryResult<bool> {
+    let row = (
+        memberships::group_id.eq(id),
+        memberships::uid.eq(uid),
+        memberships::place.eq(place),
+        memberships::joined_at.eq(now.0),
+    );
+    let inserted = on_backend!(conn, c => diesel::insert_into(memberships::table)
+        .values(row)
+        .on_conflict((memberships::group_id, memberships::uid))
+        .do_nothing()
+        .execute(c))?;
+    if inserted == 0 {
+        return Ok(false);
+    }
+    let block = (
+        membership_blocks::group_id.eq(id),
+        membership_blocks::block.eq(place / BLOCK),
+        membership_blocks::members.eq(1),
+    );
+    on_backend!(conn, c => diesel::insert_into(membership_blocks::table)
+        .values(block)
+        .on_conflict((membership_blocks::group_id, membership_blocks::block))
+        .do_update()
+        .set(membership_blocks::members.eq(membership_blocks::members + 1))
+        .execute(c))?;
+    Ok(true)
+}
+
+/// Deletes a membership; `false` if there is none. Not the group's count: that comes first.
+pub fn delete_membership(conn: &mut DbConn, GroupId(id): GroupId, uid: &str) -> QueryResult<bool> {
+    let place: Option<i64> =
+        diesel::delete(memberships::table.find((id, uid))).returning(memberships::place).get_result(conn).optional()?;
+    let Some(place) = place else { return Ok(false) };
+    let block = membership_blocks::table.find((id, place / BLOCK));
+    let left: Option<i64> = diesel::update(block)
+        .set(membership_blocks::members.eq(membership_blocks::members - 1))
+        .returning(membership_blocks::members)
+        .get_result(conn)
+        .optional()?;
+    if left.is_some_and(|n| n <= 0) {
+        diesel::delete(block).execute(conn)?;
+    }
+    Ok(true)
+}
+
+/// Those of `uids` that are members.
+pub fn list_present(conn: &mut DbConn, GroupId(id): GroupId, uids: &[String]) -> QueryResult<Vec<String>> {
+    let mut present = Vec::with_capacity(uids.len());
+    // SQLite limits the number of variables.
+    for chunk in uids.chunks(500) {
+        let some =
+            FilterDsl::filter(memberships::table, memberships::group_id.eq(id).and(memberships::uid.eq_any(chunk)));
+        present.extend(QueryDsl::select(some, memberships::uid).load::<String>(conn)?);
+    }
+    Ok(present)
+}

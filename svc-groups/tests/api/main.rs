@@ -1,0 +1,2 @@
+//! What is internal to svc-groups; the contract's clauses are tested through the gateway (`standalone/tests`).
+#![expect(clippy::unwrap_used, reason = "tests")]

@@ -1,0 +1,2 @@
+DROP TABLE provider_users;
+ALTER TABLE tokens DROP COLUMN text;
