@@ -122,6 +122,30 @@ codes! {
     GroupFull, Conflict, "the group is full";
     NotMember, Conflict, "not a member of the group";
     OwnerCannotQuit, Conflict, "the owner cannot quit the group, only dismiss it";
+
+    // family D's signature (§4)
+    WrongVersion, Invalid, "SoftVersion is none of the known ones";
+    UnknownApp, NotFound, "no such app";
+    NoAuthorization, Unauthorized, "Authorization is missing";
+    AuthorizationNotBase64, Unauthorized, "Authorization is not Base64";
+    AuthorizationMalformed, Unauthorized, "Authorization is not id:timestamp";
+    AuthorizationWithoutId, Unauthorized, "Authorization has no id";
+    AuthorizationWithoutTime, Unauthorized, "Authorization has no timestamp";
+    AuthorizationTimeMalformed, Unauthorized, "Authorization: the timestamp is not yyyyMMddHHmmss";
+    AuthorizationExpired, Unauthorized, "Authorization: the timestamp is more than 24 hours away";
+    AuthorizationOfOtherApp, Unauthorized, "Authorization: the id is not that of the path";
+    NoSignature, Unauthorized, "sig is missing";
+    WrongSignature, Unauthorized, "sig is wrong";
+
+    // friends (§4)
+    OperatorOfOtherApp, Forbidden, "useracc: not of this app";
+    OtherAppNotAllowed, Forbidden, "users of that app are not allowed here";
+    Oneself, Invalid, "the other user is oneself";
+    NoSuchRequest, NotFound, "no such pending request";
+    NotAFriend, NotFound, "not a friend";
+    LimitReached, Conflict, "too many";
+    ImageRefused, Invalid, "not an image of type jpg, png, gif or bmp of at most 5 MiB";
+    AlreadyHandled, Conflict, "already handled";
 }
 
 /// Why a call failed: a reason, what the client may know of this case, and what only the log may know.

@@ -14,6 +14,8 @@ pub mod health;
 pub mod internal;
 pub mod links;
 pub mod log;
+#[cfg(feature = "media")]
+pub mod media;
 pub mod metrics;
 #[cfg(feature = "db")]
 pub mod outbox;

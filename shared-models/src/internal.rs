@@ -1,7 +1,7 @@
 //! Messages of the internal API: served on `internal_listen` under `/internal/…`, with the internal token.
 //! Answers are bare JSON; failures are [`Failure`] with the HTTP status of their kind.
 
-use crate::{AppId, Platform, Profile, Stamp, Text, Uid};
+use crate::{AppId, Gender, Platform, Profile, Stamp, Text, Uid};
 use serde::{Deserialize, Serialize};
 
 /// Why an internal call failed: the reason's name in the error table and its public text.
@@ -30,6 +30,35 @@ pub const MAX_PROFILES: usize = 1000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProfilesResponse {
     pub profiles: Vec<Profile>,
+}
+
+/// `POST /internal/accounts/read`: at most [`MAX_PROFILES`] keys. Read from the database, past every cache.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccountsRequest {
+    pub keys: Vec<AccountKey>,
+}
+
+/// The known ones, in no particular order; keys without an account are left out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccountsResponse {
+    pub accounts: Vec<AccountInfo>,
+}
+
+/// What an account tells about its user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountInfo {
+    pub key: AccountKey,
+    pub name: String,
+    /// As stored, like [`Profile::icon`].
+    pub icon: String,
+    pub icon_changed_at: Stamp,
+    pub gender: Gender,
+    pub mobile: String,
+    pub birth: String,
+    pub email: String,
+    pub ex: String,
+    pub region: String,
+    pub sign: String,
 }
 
 /// `POST /internal/credentials/verify`: username and password of the system app.

@@ -1,11 +1,13 @@
 //! From settings to a running service.
 
-use crate::routes;
+use crate::domain::{Core, Limits, Parts, Times, settle_offset};
 use crate::settings::FriendsSettings;
-use service_kit::health::Health;
-use service_kit::metrics::Metrics;
-use service_kit::server::{Listeners, Running, Spec, Upgrade, serve};
-use service_kit::service::Environment;
+use crate::{routes, store};
+use service_kit::directory::Directory;
+use service_kit::internal::InternalClient;
+use service_kit::media::{LinkBase, MediaStore};
+use service_kit::server::{Running, Upgrade, serve};
+use service_kit::service::{Base, Environment};
 use service_kit::settings::Common;
 use service_kit::{Error, Result};
 
@@ -16,8 +18,29 @@ pub async fn start(common: Common, settings: FriendsSettings) -> Result<Running>
 }
 
 /// Starts the service in an environment that is given.
-pub async fn start_in(common: Common, settings: FriendsSettings, _environment: Environment) -> Result<Running> {
-    let spec = Spec::new("svc-friends", &common, Health::default(), Metrics::new("svc-friends"));
-    serve(&spec, Listeners::bind(&settings)?, routes::public, routes::internal, None::<fn() -> Upgrade>)
-        .map_err(Error::internal)
+pub async fn start_in(common: Common, settings: FriendsSettings, environment: Environment) -> Result<Running> {
+    let base = Base::prepare("svc-friends", &common, &settings, store::MIGRATIONS, environment).await?;
+    let Base { db, state, clock, apps, listeners, spec, .. } = base;
+    settle_offset(&db, common.utc_offset).await?;
+    let im_auth = InternalClient::new(&common.internal.im_auth, common.internal.token());
+    let core = Core::new(Parts {
+        db: db.clone(),
+        clock,
+        times: Times(common.utc_offset.fixed()),
+        apps,
+        limits: Limits { max_friends: settings.max_friends, max_pending: settings.max_pending },
+        directory: Directory::new(state, im_auth.clone()),
+        im_auth,
+        media: MediaStore::open(&common)?,
+    });
+    let links = LinkBase::new(&common);
+    let running = serve(
+        &spec,
+        listeners,
+        move |cfg| routes::public(cfg, core.clone(), links.clone()),
+        routes::internal,
+        None::<fn() -> Upgrade>,
+    )
+    .map_err(Error::internal)?;
+    Ok(running.after_stop(move || async move { db.close().await }))
 }

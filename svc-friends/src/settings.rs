@@ -12,6 +12,10 @@ pub struct FriendsSettings {
     pub database_url: SecretUrl,
     /// Database threads, each with one connection; 0: four per core on PostgreSQL, one per core on SQLite.
     pub database_threads: usize,
+    /// Friends of one account, 1–50,000: a whole list is one answer.
+    pub max_friends: i64,
+    /// Rows with dealState 0 of one account, 1–10,000,000.
+    pub max_pending: i64,
 }
 
 impl Default for FriendsSettings {
@@ -21,6 +25,8 @@ impl Default for FriendsSettings {
             internal_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9084)),
             database_url: SecretUrl::default(),
             database_threads: 0,
+            max_friends: 5_000,
+            max_pending: 50_000,
         }
     }
 }
@@ -42,5 +48,15 @@ impl Section for FriendsSettings {
 
     fn development_defaults(&self) -> Vec<&'static str> {
         Vec::new()
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if !(1..=50_000).contains(&self.max_friends) {
+            return Err("friends.max_friends: must be 1 to 50000".into());
+        }
+        if !(1..=10_000_000).contains(&self.max_pending) {
+            return Err("friends.max_pending: must be 1 to 10000000".into());
+        }
+        Ok(())
     }
 }

@@ -1,12 +1,15 @@
 //! The only route table.
 
 use crate::domain::Core;
-use crate::handlers::{auth, cmd, im, internal, user};
+use crate::handlers::{auth, cmd, im, internal, media, user};
 use actix_web::web::{Data, ServiceConfig};
-use service_kit::wire::{ErrCodeMsg, Internal, RetReason, get_or_post, post};
+use service_kit::media::{LinkBase, MediaStore};
+use service_kit::wire::{ErrCodeMsg, Internal, RetReason, get, get_or_post, post};
 
-pub fn public(cfg: &mut ServiceConfig, core: Core) {
+pub fn public(cfg: &mut ServiceConfig, core: Core, media: MediaStore, links: LinkBase) {
     cfg.app_data(Data::new(core))
+        .app_data(Data::new(media))
+        .app_data(Data::new(links))
         .service(post::<ErrCodeMsg, _, _>("/auth/user_register", auth::user_register))
         .service(post::<ErrCodeMsg, _, _>("/auth/user_token", auth::user_token))
         .service(post::<ErrCodeMsg, _, _>("/auth/parse_token", auth::parse_token))
@@ -16,7 +19,8 @@ pub fn public(cfg: &mut ServiceConfig, core: Core) {
         .service(post::<ErrCodeMsg, _, _>("/user/update_user_info", user::update_user_info))
         .service(post::<RetReason, _, _>("/im/user_get_token", im::user_get_token))
         .service(post::<RetReason, _, _>("/im/customer_service_get_info", im::customer_service_get_info))
-        .service(get_or_post::<RetReason, _, _>("/cmd", cmd::cmd));
+        .service(get_or_post::<RetReason, _, _>("/cmd", cmd::cmd))
+        .service(get::<ErrCodeMsg, _, _>("/media/{name}", media::serve));
 }
 
 /// Below `/internal`.
@@ -26,5 +30,6 @@ pub fn internal(cfg: &mut ServiceConfig, core: Core) {
         .service(post::<Internal, _, _>("/credentials/verify", internal::verify_password))
         .service(post::<Internal, _, _>("/tokens/verify", internal::verify_token))
         .service(post::<Internal, _, _>("/tokens/issue", internal::issue_token))
+        .service(post::<Internal, _, _>("/accounts/read", internal::read_accounts))
         .service(post::<Internal, _, _>("/accounts/ensure", internal::ensure_account));
 }

@@ -4,6 +4,7 @@ use crate::domain::{Core, Providers, outbox};
 use crate::settings::ImAuthSettings;
 use crate::{routes, store};
 use service_kit::db::Db;
+use service_kit::media::{LinkBase, MediaStore};
 use service_kit::server::{Running, Upgrade, serve};
 use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::Common;
@@ -19,6 +20,7 @@ pub async fn start(common: Common, settings: ImAuthSettings) -> Result<Running> 
 pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Environment) -> Result<Running> {
     let base = Base::prepare("svc-im-auth", &common, &settings, store::MIGRATIONS, environment).await?;
     let Base { db, state, clock, apps, listeners, metrics, spec } = base;
+    let (media, links) = (MediaStore::open(&common)?, LinkBase::new(&common));
     let providers = Providers::new(&apps, &common.public_base_url, &clock);
     let outbox = outbox(&db, &clock, &providers, &metrics);
     let core = Core::new(&settings, db.clone(), state, clock, apps, providers, outbox.clone())?;
@@ -27,7 +29,7 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
     let running = serve(
         &spec,
         listeners,
-        move |cfg| routes::public(cfg, public.clone()),
+        move |cfg| routes::public(cfg, public.clone(), media.clone(), links.clone()),
         move |cfg| routes::internal(cfg, internal.clone()),
         None::<fn() -> Upgrade>,
     )

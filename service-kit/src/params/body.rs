@@ -57,7 +57,8 @@ pub(super) async fn in_time<T>(read: impl Future<Output = Result<T>>) -> Result<
     tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn drain(mut payload: Payload) {
+/// Reads off a refused body, within limits.
+pub async fn drain(mut payload: Payload) {
     let rest = async {
         let mut read = 0;
         while let Some(Ok(chunk)) = payload.next().await {

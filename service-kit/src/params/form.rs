@@ -29,6 +29,17 @@ pub(super) fn pairs(text: &[u8]) -> Result<Map<String, Value>> {
     Ok(map)
 }
 
+/// One parameter's value; the others may be anything.
+pub(super) fn value(text: &[u8], name: &str) -> Result<Option<String>> {
+    let parts = |pair: &[u8]| {
+        let at = pair.iter().position(|&b| b == b'=').unwrap_or(pair.len());
+        (pair[..at].to_vec(), pair.get(at + 1..).unwrap_or_default().to_vec())
+    };
+    let mut named = text.split(|&b| b == b'&').map(parts).filter(|(n, _)| decoded(n).is_some_and(|n| n.trim() == name));
+    let not_utf8 = || Error::parameter(name, "is not UTF-8");
+    named.next_back().map(|(_, value)| decoded(&value).ok_or_else(not_utf8)).transpose()
+}
+
 fn decoded(part: &[u8]) -> Option<String> {
     let spaced: Vec<u8> = part.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
     String::from_utf8(percent_decode(&spaced).collect()).ok()
@@ -93,6 +104,16 @@ mod tests {
         assert_eq!(get("portrait_uri"), "http://h:1/p?x");
         assert_eq!(get("empty"), "");
         assert_eq!(get("eq"), "=");
+    }
+
+    #[test]
+    fn one_parameter_is_found_beside_any_others() {
+        let query = b"sig=ab%43&useracc=app%2315011097123&fileName=%ff.jpg&flag";
+        assert_eq!(value(query, "sig").unwrap().as_deref(), Some("abC"));
+        assert_eq!(value(query, "useracc").unwrap().as_deref(), Some("app#15011097123"));
+        assert_eq!(value(query, "flag").unwrap().as_deref(), Some(""));
+        assert_eq!(value(query, "absent").unwrap(), None);
+        assert_eq!(value(query, "fileName").unwrap_err().text(), "fileName: is not UTF-8");
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod body;
 mod form;
 mod json;
 
-pub use body::{FORM_LIMIT, read_body};
+pub use body::{FORM_LIMIT, drain, read_body};
 
 use crate::error::{Code, Error, Result};
 use crate::wire::{Dialect, Envelope, Failure};
@@ -62,6 +62,11 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
             Ok(map)
         }
     }
+}
+
+/// One parameter of the query, for calls whose body is something else.
+pub fn query_value(req: &HttpRequest, name: &str) -> Result<Option<String>> {
+    form::value(req.query_string().as_bytes(), name)
 }
 
 fn is_multipart(headers: &HeaderMap) -> bool {

@@ -5,11 +5,13 @@
 
 mod apps;
 mod load;
+mod media;
 mod source;
 mod types;
 
 pub use apps::{App, AppSettings, Apps, CustomerService, RongCloudSettings};
 pub use load::{Loaded, SettingsError};
+pub use media::MediaSettings;
 pub use types::{List, Seconds, SecretUrl, UtcOffset};
 
 use crate::secret::Secret;
@@ -34,6 +36,7 @@ pub struct Common {
     pub apps: BTreeMap<String, AppSettings>,
     pub state: StateSettings,
     pub internal: InternalSettings,
+    pub media: MediaSettings,
     pub log: LogSettings,
     /// After SIGTERM connections are accepted for so long, 0–20.
     pub drain: Seconds,
@@ -54,6 +57,7 @@ impl Default for Common {
             apps: BTreeMap::new(),
             state: StateSettings::default(),
             internal: InternalSettings::default(),
+            media: MediaSettings::default(),
             log: LogSettings::default(),
             drain: Seconds(5),
             workers: 0,
@@ -158,6 +162,7 @@ impl Common {
         if url != "memory:" && !url.starts_with("redis://") && !url.starts_with("rediss://") {
             return Err("state.url: must be memory: or redis://…".into());
         }
+        self.media.validate()?;
         let base = &self.public_base_url;
         if !base.is_empty() {
             let host = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));

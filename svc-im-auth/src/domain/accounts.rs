@@ -8,9 +8,9 @@ use crate::store::tokens as token_store;
 use futures_util::future::BoxFuture;
 use service_kit::db::{Db, DbConn};
 use service_kit::directory::ProfileSource;
-use service_kit::{Code, Result};
-use shared_models::internal::{AccountKey, EnsureAccountRequest};
-use shared_models::{AppId, Platform, Profile, Uid};
+use service_kit::{Code, Error, Result};
+use shared_models::internal::{AccountInfo, AccountKey, EnsureAccountRequest};
+use shared_models::{AppId, Gender, Platform, Profile, Stamp, Uid};
 use std::collections::{BTreeMap, HashSet};
 
 /// Fields of an account that a caller may set; `None` leaves one as it is.
@@ -158,6 +158,11 @@ impl Core {
         Ok(uids.iter().filter_map(|uid| by_uid.get(uid.as_str()).copied().cloned()).collect())
     }
 
+    /// Accounts as they are in the database, past every cache; keys without one are left out.
+    pub async fn read_accounts(&self, keys: Vec<AccountKey>) -> Result<Vec<AccountInfo>> {
+        self.profiles.rows(keys).await?.into_iter().map(info_of).collect()
+    }
+
     /// Profiles as they are now, for the other services' directories.
     pub async fn profiles(&self, keys: Vec<AccountKey>) -> Result<Vec<Profile>> {
         self.profiles.fetch(keys).await
@@ -234,21 +239,43 @@ pub struct LocalProfiles {
 impl ProfileSource for LocalProfiles {
     fn fetch(&self, keys: Vec<AccountKey>) -> BoxFuture<'_, Result<Vec<Profile>>> {
         Box::pin(async move {
-            let mut by_app = BTreeMap::<AppId, Vec<String>>::new();
-            for key in keys {
-                by_app.entry(key.app_id).or_default().push(key.uid.into_inner());
-            }
-            let rows = self
-                .db
-                .read(move |conn| {
-                    let mut rows = Vec::new();
-                    for (app_id, uids) in &by_app {
-                        rows.extend(store::list_accounts(conn, app_id.as_str(), uids)?);
-                    }
-                    Ok(rows)
-                })
-                .await?;
+            let rows = self.rows(keys).await?;
             rows.iter().map(|row| profile_of(row, &self.view.system_app, &self.view.admins)).collect()
         })
     }
+}
+
+impl LocalProfiles {
+    async fn rows(&self, keys: Vec<AccountKey>) -> Result<Vec<AccountRow>> {
+        let mut by_app = BTreeMap::<AppId, Vec<String>>::new();
+        for key in keys {
+            by_app.entry(key.app_id).or_default().push(key.uid.into_inner());
+        }
+        self.db
+            .read(move |conn| {
+                let mut rows = Vec::new();
+                for (app_id, uids) in &by_app {
+                    rows.extend(store::list_accounts(conn, app_id.as_str(), uids)?);
+                }
+                Ok(rows)
+            })
+            .await
+    }
+}
+
+fn info_of(row: AccountRow) -> Result<AccountInfo> {
+    let stored = |e: String| Error::internal(format!("a stored account has a bad key: {e}"));
+    Ok(AccountInfo {
+        key: AccountKey { app_id: AppId::new(row.app_id).map_err(stored)?, uid: Uid::new(row.uid).map_err(stored)? },
+        name: row.name,
+        icon: row.icon,
+        icon_changed_at: Stamp(row.icon_changed_at),
+        gender: Gender::from_number(row.gender.into()).unwrap_or_default(),
+        mobile: row.mobile,
+        birth: row.birth,
+        email: row.email,
+        ex: row.ex,
+        region: row.region,
+        sign: row.sign,
+    })
 }

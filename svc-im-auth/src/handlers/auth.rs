@@ -4,6 +4,7 @@ use super::HandledB;
 use crate::domain::{Core, Issued, Registration, UserChanges};
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
+use service_kit::media::Links;
 use service_kit::params::Params;
 use service_kit::wire::{ErrCodeMsg, Reply};
 use service_kit::{Code, Error, Result};
@@ -58,7 +59,11 @@ impl TokenResponse {
 /// `POST /auth/user_register`
 #[utoipa::path(post, path = "/auth/user_register", request_body = RegisterRequest,
     responses((status = 200, body = TokenResponse)))]
-pub async fn user_register(core: Data<Core>, params: Params<ErrCodeMsg, RegisterRequest>) -> HandledB<TokenResponse> {
+pub async fn user_register(
+    core: Data<Core>,
+    links: Links,
+    params: Params<ErrCodeMsg, RegisterRequest>,
+) -> HandledB<TokenResponse> {
     let req = params.into_inner();
     let app = core.app_of_secret(&req.secret)?;
     let registration = Registration {
@@ -66,7 +71,7 @@ pub async fn user_register(core: Data<Core>, params: Params<ErrCodeMsg, Register
         platform: req.platform,
         changes: UserChanges {
             name: Some(req.name.into_inner()),
-            icon: req.icon.map(ByteText::into_inner),
+            icon: req.icon.map(|icon| links.stored(&icon)),
             gender: req.gender.map(Gender::number),
             mobile: req.mobile.map(Text::into_inner),
             birth: req.birth.map(Text::into_inner),

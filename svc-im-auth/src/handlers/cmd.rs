@@ -6,6 +6,7 @@ use crate::store::accounts::AccountRow;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use service_kit::media::Links;
 use service_kit::params::{self, Params};
 use service_kit::wire::{Nothing, Reply, RetReason};
 use service_kit::{Code, Error, Result};
@@ -49,10 +50,14 @@ struct RegisterRequest {
 
 /// `GET|POST /cmd?cmd=…`
 #[utoipa::path(get, path = "/cmd", responses((status = 200, body = CmdResponse)))]
-pub async fn cmd(core: Data<Core>, params: Params<RetReason, Map<String, Value>>) -> HandledC<CmdResponse> {
+pub async fn cmd(
+    core: Data<Core>,
+    links: Links,
+    params: Params<RetReason, Map<String, Value>>,
+) -> HandledC<CmdResponse> {
     let params = params.into_inner();
     let answer = match params.get("cmd").and_then(Value::as_str) {
-        Some("get_userinfo") => CmdResponse::Info(get_userinfo(&core, params::typed(params)?).await?),
+        Some("get_userinfo") => CmdResponse::Info(get_userinfo(&core, &links, params::typed(params)?).await?),
         Some("reg_user") => {
             reg_user(&core, params::typed(params)?).await?;
             CmdResponse::Done(Nothing {})
@@ -63,7 +68,7 @@ pub async fn cmd(core: Data<Core>, params: Params<RetReason, Map<String, Value>>
     Ok(Reply::new(answer))
 }
 
-async fn get_userinfo(core: &Core, req: UserInfoRequest) -> Result<UserInfo> {
+async fn get_userinfo(core: &Core, links: &Links, req: UserInfoRequest) -> Result<UserInfo> {
     let row = core.find_account(core.system_key(req.username)).await?.ok_or(Code::UnknownUser)?;
     let is_admin = core.profile(&row)?.is_admin;
     let AccountRow { uid, name, sign, icon, expert_status, point, is_public_number, yue, jifen, .. } = row;
@@ -71,7 +76,7 @@ async fn get_userinfo(core: &Core, req: UserInfoRequest) -> Result<UserInfo> {
         username: uid,
         nickname: name,
         desc: sign,
-        thumb: icon,
+        thumb: links.shown(&icon),
         expert_status,
         point,
         is_public_number,

@@ -8,8 +8,9 @@ use service_kit::params::Params;
 use service_kit::wire::{Internal, Reply};
 use service_kit::{Code, Error};
 use shared_models::internal::{
-    EnsureAccountRequest, EnsureAccountResponse, Identity, IssueTokenRequest, IssueTokenResponse, MAX_PROFILES,
-    ProfilesRequest, ProfilesResponse, VerifiedToken, VerifyPasswordRequest, VerifyTokenRequest,
+    AccountsRequest, AccountsResponse, EnsureAccountRequest, EnsureAccountResponse, Identity, IssueTokenRequest,
+    IssueTokenResponse, MAX_PROFILES, ProfilesRequest, ProfilesResponse, VerifiedToken, VerifyPasswordRequest,
+    VerifyTokenRequest,
 };
 
 /// `POST /internal/profiles`
@@ -23,6 +24,19 @@ pub async fn profiles(
     }
     let profiles = core.profiles(req.keys).await?;
     Ok(Reply::new(ProfilesResponse { profiles }))
+}
+
+/// `POST /internal/accounts/read`
+pub async fn read_accounts(
+    core: Data<Core>,
+    params: Params<Internal, AccountsRequest>,
+) -> HandledInternal<AccountsResponse> {
+    let req = params.into_inner();
+    if req.keys.len() > MAX_PROFILES {
+        return Err(Error::new(Code::BadParameter, "keys: too many").into());
+    }
+    let accounts = core.read_accounts(req.keys).await?;
+    Ok(Reply::new(AccountsResponse { accounts }))
 }
 
 /// `POST /internal/credentials/verify`

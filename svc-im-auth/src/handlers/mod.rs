@@ -4,6 +4,7 @@ pub mod auth;
 pub mod cmd;
 pub mod im;
 pub mod internal;
+pub mod media;
 pub mod user;
 
 use service_kit::wire::{self, ErrCodeMsg, Internal, RetReason};
@@ -14,3 +15,5 @@ type HandledB<T = wire::Nothing> = wire::Handled<ErrCodeMsg, T>;
 type HandledC<T = wire::Nothing> = wire::Handled<RetReason, T>;
 /// Outcome of an internal call.
 type HandledInternal<T> = wire::Handled<Internal, T>;
+/// A file, or a failure in the words of family B.
+type HandledMedia = Result<actix_web::HttpResponse, wire::Failure<ErrCodeMsg>>;

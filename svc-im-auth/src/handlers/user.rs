@@ -5,6 +5,7 @@ use crate::domain::{Core, UserChanges};
 use crate::store::accounts::AccountRow;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
+use service_kit::media::Links;
 use service_kit::params::Params;
 use service_kit::wire::{ErrCodeMsg, Reply};
 use shared_models::internal::AccountKey;
@@ -102,12 +103,12 @@ struct UserInfo {
     sign: String,
 }
 
-impl From<AccountRow> for UserInfo {
-    fn from(row: AccountRow) -> Self {
+impl UserInfo {
+    fn new(row: AccountRow, links: &Links) -> Self {
         Self {
             uid: row.uid,
             name: row.name,
-            icon: row.icon,
+            icon: links.shown(&row.icon),
             gender: row.gender,
             mobile: row.mobile,
             birth: row.birth,
@@ -124,12 +125,14 @@ impl From<AccountRow> for UserInfo {
     responses((status = 200, body = UsersInfoResponse)))]
 pub async fn get_users_info(
     core: Data<Core>,
+    links: Links,
     params: Params<ErrCodeMsg, UsersInfoRequest>,
 ) -> HandledB<UsersInfoResponse> {
     let req = params.into_inner();
     let app = core.app_of_secret(&req.secret)?;
     let accounts = core.list_accounts(&app.id, &req.user_ids.0).await?;
-    Ok(Reply::new(UsersInfoResponse { data: accounts.into_iter().map(UserInfo::from).collect() }))
+    let data = accounts.into_iter().map(|row| UserInfo::new(row, &links)).collect();
+    Ok(Reply::new(UsersInfoResponse { data }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -161,13 +164,17 @@ pub struct UpdateUserInfoRequest {
 /// `POST /user/update_user_info`
 #[utoipa::path(post, path = "/user/update_user_info", request_body = UpdateUserInfoRequest,
     responses((status = 200)))]
-pub async fn update_user_info(core: Data<Core>, params: Params<ErrCodeMsg, UpdateUserInfoRequest>) -> HandledB {
+pub async fn update_user_info(
+    core: Data<Core>,
+    links: Links,
+    params: Params<ErrCodeMsg, UpdateUserInfoRequest>,
+) -> HandledB {
     let req = params.into_inner();
     let app = core.app_of_secret(&req.secret)?;
     let key = AccountKey { app_id: app.id.clone(), uid: req.uid };
     let changes = UserChanges {
         name: req.name.map(Text::into_inner),
-        icon: req.icon.map(ByteText::into_inner),
+        icon: req.icon.map(|icon| links.stored(&icon)),
         gender: req.gender.map(Gender::number),
         mobile: req.mobile.map(Text::into_inner),
         birth: req.birth.map(Text::into_inner),

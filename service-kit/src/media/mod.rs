@@ -1,0 +1,14 @@
+//! The media store: images under the hash of their content, in a local folder or in S3, one store for all services.
+//!
+//! Whoever takes an upload writes it here and keeps its [`MediaName`]; svc-im-auth serves them all below `/media`.
+//! Nothing is ever decoded: signature and header decide what a file is, so a decompression bomb is only a file.
+
+mod image;
+mod links;
+mod name;
+mod store;
+
+pub use image::{IMAGE_LIMIT, Image, read_image};
+pub use links::{LinkBase, Links};
+pub use name::MediaName;
+pub use store::{Found, MediaStore};

@@ -1,0 +1,161 @@
+//! Where the files are.
+
+use super::image::Image;
+use super::name::MediaName;
+use crate::error::{Code, Error, Result};
+use crate::settings::{Common, MediaSettings};
+use actix_web::web::Bytes;
+use futures_util::stream::BoxStream;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::client::SpawnedReqwestConnector;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// A caller waits this long in all.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The store. Cheap to clone.
+#[derive(Clone)]
+pub struct MediaStore(Arc<Inner>);
+
+struct Inner {
+    store: Box<dyn ObjectStore>,
+    /// Before every name, in a bucket that is shared with others.
+    prefix: Path,
+    _network: Option<Network>,
+}
+
+/// S3's connections live on a runtime of their own: a worker's would take them along when its server ends.
+struct Network(Option<Runtime>);
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A stored file.
+pub struct Found {
+    pub size: u64,
+    pub content: BoxStream<'static, object_store::Result<Bytes>>,
+}
+
+impl MediaStore {
+    /// Opens the store that the settings name; a local folder is made where there is none.
+    pub fn open(common: &Common) -> Result<Self> {
+        let settings = &common.media;
+        let fault =
+            |what: &str, e: &dyn std::fmt::Display| Error::new(Code::Internal, format!("media.url: {what}: {e}"));
+        let inner = match settings.url.strip_prefix("s3://") {
+            Some(place) => {
+                let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+                let network = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(1)
+                    .thread_name("kith-media")
+                    .enable_all()
+                    .build()
+                    .map_err(|e| fault("no thread", &e))?;
+                let connector = SpawnedReqwestConnector::new(network.handle().clone());
+                let store = s3(settings, bucket, connector).map_err(|e| fault("S3", &e))?;
+                let prefix = Path::parse(prefix).map_err(|e| fault("prefix", &e))?;
+                Inner { store: Box::new(store), prefix, _network: Some(Network(Some(network))) }
+            }
+            None => {
+                let folder = match settings.url.strip_prefix("file://") {
+                    Some(folder) => PathBuf::from(folder),
+                    None => common.data_dir.join("media"),
+                };
+                let shown = |e: &dyn std::fmt::Display| fault(&folder.display().to_string(), e);
+                std::fs::create_dir_all(&folder).map_err(|e| shown(&e))?;
+                // What was answered is on the disk.
+                let store = LocalFileSystem::new_with_prefix(&folder).map_err(|e| shown(&e))?.with_fsync(true);
+                Inner { store: Box::new(store), prefix: Path::default(), _network: None }
+            }
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Stores an image, whole or not at all; one that is there already is not written again.
+    pub async fn put(&self, image: Image) -> Result<MediaName> {
+        let Image { name, content } = image;
+        let path = self.path(&name);
+        let write = async {
+            let there = self.size(&path).await?;
+            if there != Some(content.len() as u64) {
+                self.0.store.put(&path, content.into()).await.map_err(away)?;
+            }
+            Ok(name)
+        };
+        in_time(write).await
+    }
+
+    /// A file's size; `None` if there is none.
+    pub async fn head(&self, name: &MediaName) -> Result<Option<u64>> {
+        in_time(self.size(&self.path(name))).await
+    }
+
+    /// A file; `None` if there is none.
+    pub async fn get(&self, name: &MediaName) -> Result<Option<Found>> {
+        let path = self.path(name);
+        let read = async {
+            match self.0.store.get(&path).await {
+                Ok(found) => Ok(Some(Found { size: found.meta.size, content: found.into_stream() })),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(e) => Err(away(e)),
+            }
+        };
+        in_time(read).await
+    }
+
+    async fn size(&self, path: &Path) -> Result<Option<u64>> {
+        match self.0.store.head(path).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(away(e)),
+        }
+    }
+
+    fn path(&self, name: &MediaName) -> Path {
+        self.0.prefix.clone().join(name.as_str())
+    }
+}
+
+fn s3(settings: &MediaSettings, bucket: &str, connector: SpawnedReqwestConnector) -> object_store::Result<AmazonS3> {
+    let key = &settings.access_key_id;
+    // Without a key of ours: as AWS's own tools find one (environment, web identity, the machine's role).
+    let mut builder = if key.is_empty() { AmazonS3Builder::from_env() } else { AmazonS3Builder::new() }
+        .with_bucket_name(bucket)
+        .with_http_connector(connector)
+        .with_retry(RetryConfig { backoff: BackoffConfig::default(), max_retries: 2, retry_timeout: ATTEMPT_TIMEOUT });
+    if !key.is_empty() {
+        builder = builder.with_access_key_id(key).with_secret_access_key(settings.secret_access_key.expose());
+    }
+    if !settings.region.is_empty() {
+        builder = builder.with_region(&settings.region);
+    }
+    if !settings.endpoint.is_empty() {
+        builder = builder.with_endpoint(&settings.endpoint);
+    }
+    let plain = settings.endpoint.starts_with("http://");
+    let client =
+        ClientOptions::new().with_allow_http(plain).with_connect_timeout(CONNECT_TIMEOUT).with_timeout(ATTEMPT_TIMEOUT);
+    builder.with_client_options(client).build()
+}
+
+fn away(e: object_store::Error) -> Error {
+    Error::from(Code::Unreachable).because(e)
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || Error::from(Code::Unreachable).because("the media store did not answer in time");
+    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| Err(late()))
+}

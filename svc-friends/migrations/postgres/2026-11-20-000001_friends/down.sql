@@ -1,0 +1,4 @@
+DROP TABLE requests;
+DROP TABLE friends;
+DROP TABLE owners;
+DROP TABLE constants;

@@ -1,0 +1,65 @@
+//! What the service decides. Knows neither HTTP nor SQL.
+
+mod ledger;
+mod lists;
+mod people;
+mod relations;
+mod times;
+mod who;
+
+pub use ledger::Limits;
+pub use lists::{Entry, Place};
+pub use people::{Avatar, View};
+pub use times::{Times, read_compact, read_local};
+pub use who::Caller;
+
+use crate::store::constants;
+use service_kit::clock::Clock;
+use service_kit::db::Db;
+use service_kit::directory::Directory;
+use service_kit::internal::InternalClient;
+use service_kit::media::MediaStore;
+use service_kit::settings::{Apps, UtcOffset};
+use service_kit::{Code, Error, Result};
+use std::sync::Arc;
+
+/// The service's parts, shared by all handlers. Cheap to clone.
+#[derive(Clone)]
+pub struct Core(Arc<Parts>);
+
+/// What [`Core`] is made of.
+pub struct Parts {
+    pub db: Db,
+    pub clock: Clock,
+    pub times: Times,
+    pub apps: Apps,
+    pub limits: Limits,
+    pub directory: Directory,
+    pub im_auth: InternalClient,
+    pub media: MediaStore,
+}
+
+impl std::ops::Deref for Core {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Core {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+/// Refuses an offset other than the one that this database was first used with: clients hold cursors written in it.
+pub async fn settle_offset(db: &Db, offset: UtcOffset) -> Result<()> {
+    let given = offset.to_string();
+    let asked = given.clone();
+    let settled = db.transaction(move |conn| Ok(constants::settle_constant(conn, "utc_offset", &asked)?)).await?;
+    if settled == given {
+        return Ok(());
+    }
+    let text = format!("utc_offset: this database was first used with {settled}, and clients hold timestamps in it");
+    Err(Error::new(Code::Internal, text))
+}

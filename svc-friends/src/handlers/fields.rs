@@ -1,0 +1,159 @@
+//! Fields as the shipped clients of document 004 send them (`semantics.md` A.3, A.5).
+
+use crate::domain::{Place, Times, read_local};
+use chrono::NaiveDateTime;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+use shared_models::{Stamp, Text};
+
+/// `appId#account` or the account alone.
+pub type Useracc = Text<129, 1>;
+
+/// A flag that is "0" where it is absent or empty: both demos leave out flags that the document calls required.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bit(pub bool);
+
+impl<'de> Deserialize<'de> for Bit {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match &*Text::<64>::deserialize(d)? {
+            "" | "0" => Ok(Self(false)),
+            "1" => Ok(Self(true)),
+            _ => Err(de::Error::custom("must be 0 or 1")),
+        }
+    }
+}
+
+/// A flag that must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequiredBit(pub bool);
+
+impl<'de> Deserialize<'de> for RequiredBit {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match &*Text::<64>::deserialize(d)? {
+            "0" => Ok(Self(false)),
+            "1" => Ok(Self(true)),
+            _ => Err(de::Error::custom("must be 0 or 1")),
+        }
+    }
+}
+
+/// Entries of a page: 1–100, more is 100, anything else 20.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSize(pub i64);
+
+const DEFAULT_SIZE: i64 = 20;
+const MAX_SIZE: i64 = 100;
+
+impl Default for PageSize {
+    fn default() -> Self {
+        Self(DEFAULT_SIZE)
+    }
+}
+
+impl<'de> Deserialize<'de> for PageSize {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = scalar(Value::deserialize(d)?);
+        let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        Ok(Self(match text.parse() {
+            Ok(0) => DEFAULT_SIZE,
+            Ok(n) if is_number => MAX_SIZE.min(n),
+            // More digits than a number of ours has.
+            Err(_) if is_number => MAX_SIZE,
+            _ => DEFAULT_SIZE,
+        }))
+    }
+}
+
+/// "2" is descending, anything else ascending (the document's own example is "0", which it does not define).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Order {
+    pub descending: bool,
+}
+
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(Self { descending: scalar(Value::deserialize(d)?) == "2" })
+    }
+}
+
+fn scalar(value: Value) -> String {
+    match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// A time in `utc_offset`; empty is absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LocalTime(Option<NaiveDateTime>);
+
+impl LocalTime {
+    pub fn stamp(self, times: Times) -> Option<Stamp> {
+        self.0.map(|local| times.stamp(local))
+    }
+
+    /// A page that begins here.
+    pub fn place(self, times: Times, size: Option<PageSize>) -> Place {
+        Place { cursor: self.stamp(times), size: size.map(|s| s.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for LocalTime {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = Text::<64>::deserialize(d)?;
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let local = read_local(&text);
+        local.map(|local| Self(Some(local))).ok_or_else(|| de::Error::custom("must be yyyy-MM-dd HH:mm:ss[.SSS]"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use serde_json::{from_value, json};
+
+    #[test]
+    fn sizes_are_clamped_and_never_refused() {
+        for (given, size) in [
+            (json!("50"), 50),
+            (json!(50), 50),
+            (json!(" 7 "), 7),
+            (json!("100"), 100),
+            (json!("101"), 100),
+            (json!("99999999999999999999999"), 100),
+            (json!("0"), 20),
+            (json!("-5"), 20),
+            (json!("+5"), 20),
+            (json!("x"), 20),
+            (json!(""), 20),
+            (json!(1.5), 20),
+            (json!([1]), 20),
+        ] {
+            assert_eq!(from_value::<PageSize>(given.clone()).unwrap(), PageSize(size), "{given}");
+        }
+    }
+
+    #[test]
+    fn flags_are_zero_or_one() {
+        for (given, flag) in
+            [(json!(""), false), (json!("0"), false), (json!(0), false), (json!("1"), true), (json!(1), true)]
+        {
+            assert_eq!(from_value::<Bit>(given).unwrap(), Bit(flag));
+        }
+        for bad in [json!("2"), json!("true"), json!(true), json!(2), json!([]), json!("01")] {
+            assert!(from_value::<Bit>(bad.clone()).is_err(), "{bad}");
+        }
+        assert!(from_value::<RequiredBit>(json!("")).is_err());
+    }
+
+    #[test]
+    fn only_two_is_descending() {
+        for (given, descending) in [(json!("2"), true), (json!(2), true), (json!("0"), false), (json!("x"), false)] {
+            assert_eq!(from_value::<Order>(given).unwrap().descending, descending);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What one user is told about another, and privacy.
+
+use super::Handled;
+use super::fields::{Bit, RequiredBit, Useracc};
+use super::signed::{Fields, Signed};
+use crate::domain::{Caller, Core, View};
+use actix_web::web::Data;
+use serde::{Deserialize, Serialize};
+use service_kit::media::Links;
+use service_kit::wire::Reply;
+use shared_models::Gender;
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GetPersonInfoRequest {
+    #[schema(value_type = String)]
+    useracc: Useracc,
+    /// The user who is looked for, like `useracc`.
+    #[schema(value_type = String)]
+    search_content: Useracc,
+    /// "1": a user of the same app by the account alone.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    is_simp_useracc: Bit,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct GetPersonInfoResponse {
+    #[serde(flatten)]
+    info: PersonInfo,
+    /// "1" friend.
+    state: &'static str,
+}
+
+/// Unknown fields are empty.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonInfo {
+    useracc: String,
+    phone_number: String,
+    nick_name: String,
+    region: String,
+    sign: String,
+    avatar: String,
+    birth_day: String,
+    /// "1" male, "2" female.
+    sex: &'static str,
+    remark_name: String,
+}
+
+impl PersonInfo {
+    fn new(view: View, caller: &Caller, simple: bool, links: &Links) -> Self {
+        let useracc = caller.shown(&view.person, simple);
+        let remark_name = view.remark;
+        let Some(account) = view.account else { return Self { useracc, remark_name, ..Self::empty() } };
+        let private = |field: String| if view.shows_private { field } else { String::new() };
+        Self {
+            useracc,
+            phone_number: private(account.mobile),
+            nick_name: account.name,
+            region: account.region,
+            sign: account.sign,
+            avatar: links.shown(&account.icon),
+            birth_day: private(account.birth),
+            sex: match account.gender {
+                Gender::Male => "1",
+                Gender::Female => "2",
+                Gender::Unknown => "",
+            },
+            remark_name,
+        }
+    }
+
+    fn empty() -> Self {
+        Self {
+            useracc: String::new(),
+            phone_number: String::new(),
+            nick_name: String::new(),
+            region: String::new(),
+            sign: String::new(),
+            avatar: String::new(),
+            birth_day: String::new(),
+            sex: "",
+            remark_name: String::new(),
+        }
+    }
+}
+
+/// `POST /{SoftVersion}/Application/{appId}/IM/getPersonInfo`
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getPersonInfo",
+    request_body = GetPersonInfoRequest, responses((status = 200, body = GetPersonInfoResponse)))]
+pub async fn get_person_info(
+    core: Data<Core>,
+    links: Links,
+    signed: Signed<Fields<GetPersonInfoRequest>>,
+) -> Handled<GetPersonInfoResponse> {
+    let Signed { caller, body: Fields(req) } = signed;
+    let viewer = caller.operator(&req.useracc)?;
+    let person = caller.other("searchContent", &req.search_content)?;
+    let view = core.person(&viewer, person).await?;
+    let state = if view.is_friend { "1" } else { "0" };
+    let info = PersonInfo::new(view, &caller, req.is_simp_useracc.0, &links);
+    Ok(Reply::new(GetPersonInfoResponse { info, state }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GetFriendInfoRequest {
+    #[schema(value_type = String)]
+    useracc: Useracc,
+    #[schema(value_type = String)]
+    friend_useracc: Useracc,
+    /// "1": a user of the same app by the account alone.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    is_simp_useracc: Bit,
+}
+
+/// `POST /{SoftVersion}/Application/{appId}/IM/getFriendInfo`
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getFriendInfo",
+    request_body = GetFriendInfoRequest, responses((status = 200, body = PersonInfo)))]
+pub async fn get_friend_info(
+    core: Data<Core>,
+    links: Links,
+    signed: Signed<Fields<GetFriendInfoRequest>>,
+) -> Handled<PersonInfo> {
+    let Signed { caller, body: Fields(req) } = signed;
+    let viewer = caller.operator(&req.useracc)?;
+    let friend = caller.other("friendUseracc", &req.friend_useracc)?;
+    let view = core.friend(&viewer, friend).await?;
+    Ok(Reply::new(PersonInfo::new(view, &caller, req.is_simp_useracc.0, &links)))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SetUserVerifyRequest {
+    #[schema(value_type = String)]
+    useracc: Useracc,
+    /// "1": others need the operator's agreement.
+    #[schema(value_type = String)]
+    add_verify: RequiredBit,
+}
+
+/// `POST /{SoftVersion}/Application/{appId}/IM/setUserVerify`
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/setUserVerify",
+    request_body = SetUserVerifyRequest, responses((status = 200)))]
+pub async fn set_user_verify(core: Data<Core>, signed: Signed<Fields<SetUserVerifyRequest>>) -> Handled {
+    let Signed { caller, body: Fields(req) } = signed;
+    core.set_verify(&caller.operator(&req.useracc)?, req.add_verify.0).await?;
+    Ok(Reply::done())
+}
+
+#[derive(Deserialize, ToSchema)]
+pub struct GetUserVerifyRequest {
+    #[schema(value_type = String)]
+    useracc: Useracc,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GetUserVerifyResponse {
+    add_verify: &'static str,
+}
+
+/// `POST /{SoftVersion}/Application/{appId}/IM/getUserVerify`
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getUserVerify",
+    request_body = GetUserVerifyRequest, responses((status = 200, body = GetUserVerifyResponse)))]
+pub async fn get_user_verify(
+    core: Data<Core>,
+    signed: Signed<Fields<GetUserVerifyRequest>>,
+) -> Handled<GetUserVerifyResponse> {
+    let Signed { caller, body: Fields(req) } = signed;
+    let verifies = core.verifies(&caller.operator(&req.useracc)?).await?;
+    Ok(Reply::new(GetUserVerifyResponse { add_verify: if verifies { "1" } else { "0" } }))
+}

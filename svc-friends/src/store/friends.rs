@@ -1,0 +1,86 @@
+//! Table `friends`: one row per owner and friend, former ones included.
+
+use super::batch::{json, upsert};
+use super::schema::friends;
+use diesel::dsl::auto_type;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, Text};
+use serde::Serialize;
+use service_kit::db::DbConn;
+
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, Serialize)]
+#[diesel(table_name = friends)]
+pub struct FriendRow {
+    pub owner: String,
+    pub friend: String,
+    pub stamp: i64,
+    pub active: bool,
+    pub remark: String,
+    pub source: String,
+}
+
+upsert! {
+    upsert_friends, FriendRow, friends (owner, friend) set (stamp, active, remark, source)
+}
+
+/// Entries of `owner` later than `after`, former friends included.
+#[auto_type]
+pub(super) fn entries_after<'a>(owner: &'a str, after: i64, limit: i64) -> _ {
+    friends::table.filter(friends::owner.eq(owner)).filter(friends::stamp.gt(after)).order(friends::stamp).limit(limit)
+}
+
+/// Current friends of `owner` with entries later than `after`. The bare column, not a comparison with a parameter:
+/// only so does the partial index serve.
+#[auto_type]
+pub(super) fn active_after<'a>(owner: &'a str, after: i64, limit: i64) -> _ {
+    friends::table
+        .filter(friends::owner.eq(owner))
+        .filter(friends::active)
+        .filter(friends::stamp.gt(after))
+        .order(friends::stamp)
+        .limit(limit)
+}
+
+/// By ascending stamp.
+pub fn list_friends(
+    conn: &mut DbConn,
+    owner: &str,
+    after: i64,
+    former_too: bool,
+    limit: i64,
+) -> QueryResult<Vec<FriendRow>> {
+    if former_too {
+        entries_after(owner, after, limit).select(FriendRow::as_select()).load(conn)
+    } else {
+        active_after(owner, after, limit).select(FriendRow::as_select()).load(conn)
+    }
+}
+
+/// What each of the two has of the other.
+pub fn list_of_pair(conn: &mut DbConn, a: &str, b: &str) -> QueryResult<Vec<FriendRow>> {
+    let one = friends::owner.eq(a).and(friends::friend.eq(b));
+    let other = friends::owner.eq(b).and(friends::friend.eq(a));
+    friends::table.filter(one.or(other)).select(FriendRow::as_select()).load(conn)
+}
+
+/// Rows of the given (owner, friend), in one statement.
+pub fn list_of_pairs(conn: &mut DbConn, keys: &[(String, String)]) -> QueryResult<Vec<FriendRow>> {
+    match conn {
+        DbConn::Pg(c) => {
+            let (owners, others): (Vec<&str>, Vec<&str>) = keys.iter().map(|(o, f)| (o.as_str(), f.as_str())).unzip();
+            diesel::sql_query(
+                "SELECT friends.* FROM unnest($1, $2) AS k (owner, friend) \
+                 JOIN friends ON friends.owner = k.owner AND friends.friend = k.friend",
+            )
+            .bind::<Array<Text>, _>(owners)
+            .bind::<Array<Text>, _>(others)
+            .load(c)
+        }
+        DbConn::Sqlite(c) => diesel::sql_query(
+            "SELECT friends.* FROM json_each(?) AS k JOIN friends \
+             ON friends.owner = json_extract(k.value, '$[0]') AND friends.friend = json_extract(k.value, '$[1]')",
+        )
+        .bind::<Text, _>(json(keys)?)
+        .load(c),
+    }
+}

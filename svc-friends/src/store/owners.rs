@@ -1,0 +1,89 @@
+//! Table `owners`: the clocks, and the rows that are locked for a change.
+
+use super::batch::{CHUNK, upsert};
+use super::schema::owners;
+use diesel::prelude::*;
+use serde::Serialize;
+use service_kit::db::DbConn;
+use service_kit::on_backend;
+
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Serialize)]
+#[diesel(table_name = owners)]
+pub struct OwnerRow {
+    pub owner: String,
+    pub friends_clock: i64,
+    pub requests_clock: i64,
+    pub friends: i64,
+    pub pending: i64,
+    pub verify: Option<bool>,
+}
+
+impl OwnerRow {
+    pub fn empty(owner: &str) -> Self {
+        Self { owner: owner.to_owned(), friends_clock: 0, requests_clock: 0, friends: 0, pending: 0, verify: None }
+    }
+
+    /// Whether anything was ever written about this user.
+    pub fn is_known(&self) -> bool {
+        self.friends_clock > 0 || self.requests_clock > 0 || self.verify.is_some()
+    }
+
+    /// Agreement is needed unless the owner has said otherwise (contract §4).
+    pub fn verifies(&self) -> bool {
+        self.verify.unwrap_or(true)
+    }
+}
+
+upsert! {
+    /// Writes back owners that are locked.
+    update_owners, OwnerRow, owners (owner) set (friends_clock, requests_clock, friends, pending, verify)
+}
+
+pub fn find_owner(conn: &mut DbConn, owner: &str) -> QueryResult<Option<OwnerRow>> {
+    owners::table.find(owner).select(OwnerRow::as_select()).first(conn).optional()
+}
+
+/// Those of `keys` that exist, locked until the transaction's end. One order for everybody, so that nobody waits
+/// in a circle. SQLite has one writer at a time anyway.
+pub fn lock_owners(conn: &mut DbConn, keys: &[String]) -> QueryResult<Vec<OwnerRow>> {
+    let mut rows = Vec::with_capacity(keys.len());
+    match conn {
+        DbConn::Pg(c) => {
+            let locked = owners::table.filter(owners::owner.eq_any(keys)).order(owners::owner).for_update();
+            rows = locked.select(OwnerRow::as_select()).load(c)?;
+        }
+        DbConn::Sqlite(c) => {
+            // SQLite limits the number of variables.
+            for chunk in keys.chunks(500) {
+                let some = owners::table.filter(owners::owner.eq_any(chunk)).select(OwnerRow::as_select());
+                rows.extend(some.load(c)?);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Creates those of `keys` that do not exist yet; `keys` in byte order, so that two who create the same ones do not
+/// wait in a circle.
+pub fn create_owners(conn: &mut DbConn, keys: &[String]) -> QueryResult<()> {
+    let rows: Vec<OwnerRow> = keys.iter().map(|key| OwnerRow::empty(key)).collect();
+    match conn {
+        DbConn::Pg(c) => rows.chunks(CHUNK).try_for_each(|rows| {
+            diesel::insert_into(owners::table).values(rows).on_conflict_do_nothing().execute(c).map(drop)
+        }),
+        DbConn::Sqlite(c) => rows.iter().try_for_each(|row| {
+            diesel::insert_into(owners::table).values(row).on_conflict_do_nothing().execute(c).map(drop)
+        }),
+    }
+}
+
+/// Sets whether others need the owner's agreement.
+pub fn set_verify(conn: &mut DbConn, owner: &str, verify: bool) -> QueryResult<usize> {
+    let row = OwnerRow { verify: Some(verify), ..OwnerRow::empty(owner) };
+    on_backend!(conn, c => diesel::insert_into(owners::table)
+        .values(&row)
+        .on_conflict(owners::owner)
+        .do_update()
+        .set(owners::verify.eq(verify))
+        .execute(c))
+}

@@ -1,0 +1,48 @@
+//! `/media/…`: the images that any of the services took in.
+
+use super::HandledMedia;
+use actix_web::body::SizedStream;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use service_kit::media::{MediaName, MediaStore};
+use service_kit::{Code, Error};
+
+/// A name is the hash of its content: whoever has it once has it for good.
+const FOREVER: &str = "public, max-age=31536000, immutable";
+
+/// `GET|HEAD /media/{name}`
+#[utoipa::path(get, path = "/media/{name}", params(("name" = String, Path)),
+    responses((status = 200, description = "The image"), (status = 404, description = "No such image")))]
+pub async fn serve(req: HttpRequest, media: Data<MediaStore>, name: Path<String>) -> HandledMedia {
+    let unknown = || Error::from(Code::UnknownPath);
+    let name = MediaName::parse(&name).ok_or_else(unknown)?;
+    if req.headers().get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()) == Some(&tag(&name)) {
+        return Ok(head(StatusCode::NOT_MODIFIED, &name).finish());
+    }
+    if req.method() == Method::HEAD {
+        let size = media.head(&name).await?.ok_or_else(unknown)?;
+        return Ok(head(StatusCode::OK, &name).no_chunking(size).finish());
+    }
+    let found = media.get(&name).await?.ok_or_else(unknown)?;
+    Ok(head(StatusCode::OK, &name).body(SizedStream::new(found.size, found.content)))
+}
+
+/// Nothing in an answer but its body comes from whoever uploaded it, and nothing in it is ever run.
+fn head(status: StatusCode, name: &MediaName) -> actix_web::HttpResponseBuilder {
+    let mut answer = HttpResponse::build(status);
+    answer
+        .insert_header((CONTENT_TYPE, name.content_type()))
+        .insert_header((CACHE_CONTROL, FOREVER))
+        .insert_header((ETAG, tag(name)))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"));
+    answer
+}
+
+fn tag(name: &MediaName) -> String {
+    format!("\"{name}\"")
+}
