@@ -146,6 +146,11 @@ codes! {
     LimitReached, Conflict, "too many";
     ImageRefused, Invalid, "not an image of type jpg, png, gif or bmp of at most 5 MiB";
     AlreadyHandled, Conflict, "already handled";
+
+    // terminal users (§1)
+    UnknownTerminalUser, NotFound, "no such terminal user";
+    SameKey, Conflict, "the new key is the one to be replaced";
+    UnusableCode, NotFound, "the code is unknown, used or expired";
 }
 
 /// Why a call failed: a reason, what the client may know of this case, and what only the log may know.

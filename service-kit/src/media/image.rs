@@ -2,13 +2,15 @@
 
 use super::name::{Kind, MediaName};
 use crate::error::{Code, Error, Result};
-use crate::params::read_body;
+use crate::params::{read_body, read_with_file};
+use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Bytes;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Images hold at most this many bytes.
 pub const IMAGE_LIMIT: usize = 5 << 20;
@@ -49,14 +51,33 @@ impl Image {
 
 /// A request's whole body, refused as soon as it is too large for an image. May be empty or no image at all.
 pub async fn read_image(payload: Payload, headers: &HeaderMap) -> Result<Bytes> {
-    let _held = match tokio::time::timeout(UPLOAD_WAIT, UPLOADS.acquire()).await {
-        Ok(permit) => permit.map_err(Error::internal)?,
-        Err(_) => return Err(Error::from(Code::Busy).because("too many uploads at once")),
-    };
-    read_body(payload, headers, IMAGE_LIMIT).await.map_err(|e| match e.code() {
+    let _held = upload_slot().await?;
+    read_body(payload, headers, IMAGE_LIMIT).await.map_err(too_large)
+}
+
+/// The parameters of a multipart request of family A, and its file part `name`, which may be no image at all.
+pub async fn read_form_image(
+    req: &HttpRequest,
+    payload: Payload,
+    name: &str,
+) -> Result<(Map<String, Value>, Option<Bytes>)> {
+    let _held = upload_slot().await?;
+    let (map, file) = read_with_file(req, payload, name, IMAGE_LIMIT).await.map_err(too_large)?;
+    Ok((map, file.map(Bytes::from)))
+}
+
+async fn upload_slot() -> Result<SemaphorePermit<'static>> {
+    match tokio::time::timeout(UPLOAD_WAIT, UPLOADS.acquire()).await {
+        Ok(permit) => permit.map_err(Error::internal),
+        Err(_) => Err(Error::from(Code::Busy).because("too many uploads at once")),
+    }
+}
+
+fn too_large(e: Error) -> Error {
+    match e.code() {
         Code::BodyTooLarge => Error::new(Code::ImageRefused, "the image is larger than 5 MiB"),
         _ => e,
-    })
+    }
 }
 
 fn kind_of(content: &[u8]) -> Option<Kind> {

@@ -53,7 +53,7 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
         Dialect::RcRm | Dialect::RetReason => {
             let mut map = form::pairs(req.query_string().as_bytes())?;
             if is_multipart(headers) {
-                map.extend(form::multipart(headers, payload).await?);
+                map.extend(form::multipart(headers, payload, None).await?.0);
                 return Ok(map);
             }
             let body = read_body(payload, headers, FORM_LIMIT).await?;
@@ -61,6 +61,27 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
             map.extend(if json { json::lenient_object(&body)? } else { form::pairs(&body)? });
             Ok(map)
         }
+    }
+}
+
+/// The parameters of a multipart request of family A, and its file part `name`; `None` where there is none, also
+/// where the request is not multipart. A file of more than `limit` bytes fails as `BodyTooLarge`.
+pub async fn read_with_file(
+    req: &HttpRequest,
+    payload: Payload,
+    name: &str,
+    limit: usize,
+) -> Result<(Map<String, Value>, Option<Vec<u8>>)> {
+    if !is_multipart(req.headers()) {
+        return Ok((read(Dialect::RcRm, req, payload).await?, None));
+    }
+    let mut map = form::pairs(req.query_string().as_bytes())?;
+    let (more, file) = form::multipart(req.headers(), payload, Some(form::Wanted { name, limit })).await?;
+    map.extend(more);
+    match file {
+        form::File::None => Ok((map, None)),
+        form::File::TooLarge => Err(Code::BodyTooLarge.into()),
+        form::File::Whole(content) => Ok((map, Some(content))),
     }
 }
 
