@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn of_a_key_its_end_is_shown_and_never_the_whole() {
-        for (key, end) in [("a", ""), ("ab", "b"), ("abcd", "cd"), ("abcdefgh", "efgh"), ("钥匙钥匙一二三四", "一二三四")] {
+        for (key, end) in
+            [("a", ""), ("ab", "b"), ("abcd", "cd"), ("abcdefgh", "efgh"), ("钥匙钥匙一二三四", "一二三四")]
+        {
             assert_eq!(end_of(key), end);
         }
     }

@@ -38,8 +38,7 @@ impl Kind {
     pub const SUPERSEDED: [&str; 4] =
         [Self::Consumption.name(), Self::Click.name(), Self::Comment.name(), Self::Purchase.name()];
     /// "消费数据" of the status call, beside validities.
-    pub const CONSUMPTION_DATA: [&str; 3] =
-        [Self::Consumption.name(), Self::Recharge.name(), Self::Purchase.name()];
+    pub const CONSUMPTION_DATA: [&str; 3] = [Self::Consumption.name(), Self::Recharge.name(), Self::Purchase.name()];
 
     /// On the wire and in the table.
     pub const fn name(self) -> &'static str {

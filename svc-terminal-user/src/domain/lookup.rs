@@ -62,9 +62,7 @@ impl Core {
     pub async fn shown(&self, app_id: AppId, found: &Found, wanted: Wanted) -> Result<Shown> {
         let uid = Uid::new(found.im_uid.as_str()).map_err(Error::internal)?;
         let account = AccountKey { app_id, uid };
-        let profile = async {
-            if wanted.profile { self.directory.get(&account).await } else { Ok(None) }
-        };
+        let profile = async { if wanted.profile { self.directory.get(&account).await } else { Ok(None) } };
         let token = async {
             if !wanted.token || !(found.by_key || self.rules.secrets_by_user_id) {
                 return Ok(None);

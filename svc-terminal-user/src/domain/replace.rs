@@ -127,7 +127,11 @@ fn settle(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced, new: &TuserKey
 fn old_user(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced) -> Result<Uid> {
     match replaced {
         Replaced::Key(key) => {
-            if is_user(conn, key)? { Ok(key.im_uid()) } else { Err(Code::UnknownTerminalUser.into()) }
+            if is_user(conn, key)? {
+                Ok(key.im_uid())
+            } else {
+                Err(Code::UnknownTerminalUser.into())
+            }
         }
         Replaced::MappedTo(user_id) => {
             // The wording of a wrong password: who only guesses learns nothing.

@@ -83,4 +83,11 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(terminal_users, introductions, mappings, validities, records, replaced_rows);
+diesel::allow_tables_to_appear_in_same_query!(
+    terminal_users,
+    introductions,
+    mappings,
+    validities,
+    records,
+    replaced_rows
+);

@@ -104,9 +104,8 @@ impl View {
         match self {
             Self::SignIn { notice: Some(Notice::WrongCredentials | Notice::StaleForm) } => StatusCode::FORBIDDEN,
             Self::SignIn { notice: Some(Notice::Away) } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Code { notice: Some(Notice::StaleForm), .. } | Self::Bound { notice: Some(Notice::StaleForm), .. } => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Code { notice: Some(Notice::StaleForm), .. }
+            | Self::Bound { notice: Some(Notice::StaleForm), .. } => StatusCode::FORBIDDEN,
             Self::SignIn { .. } | Self::Code { .. } | Self::Bound { .. } => StatusCode::OK,
             Self::Trouble { error } => super::answer::status_of(error),
         }
