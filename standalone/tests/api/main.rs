@@ -6,6 +6,9 @@
 
 mod client;
 mod contract_0;
+mod contract_1_basics;
+mod contract_1_info;
+mod contract_1_replace;
 mod contract_2;
 mod contract_3_identity;
 mod durability;
@@ -14,3 +17,4 @@ mod operations;
 mod process;
 mod stack;
 mod tokens;
+mod tusers;
