@@ -61,7 +61,7 @@ async fn a_replacement_that_fails_registers_nobody() {
     };
     fails(&[], "tuser_key_s: tuser_key_s or tuser_uid_s must be given").await;
     fails(&[("tuser_key_s", "never seen")], "no such terminal user").await;
-    fails(&[("tuser_key_s", &new)], "no such terminal user").await;
+    fails(&[("tuser_key_s", &new)], "the new key is the one to be replaced").await;
     fails(&[("tuser_uid_s", &unmapped)], "tuser_pwd_s: missing").await;
     fails(&[("tuser_pwd_s", PASSWORD)], "tuser_key_s: tuser_key_s or tuser_uid_s must be given").await;
     fails(&[("tuser_key_s", &old), ("app_id", "nobody")], "app_id: no such app").await;
@@ -146,8 +146,7 @@ async fn memberships_follow_to_the_new_key() {
         let form = [("username", md5(key)), ("password", PASSWORD.to_owned())];
         let form: Vec<(&str, &str)> = form.iter().map(|(k, v)| (*k, v.as_str())).collect();
         let list = kith.form("/im/user_get_group_list/", &form).await.ok_c();
-        let key = list.as_object().unwrap().iter().find(|(_, v)| v.is_array()).unwrap().1.clone();
-        let mut ids: Vec<i64> = key.as_array().unwrap().iter().map(|g| g["group_id"].as_i64().unwrap()).collect();
+        let mut ids: Vec<i64> = list["groups"].as_array().unwrap().iter().map(|g| g["id"].as_i64().unwrap()).collect();
         ids.sort_unstable();
         ids
     };
