@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All checks and tests, on both stacks: SQLite + in-memory state, and PostgreSQL + Redis.
-# Needs Rust and a C compiler. PostgreSQL and Redis are found, or installed from Debian's packages where that is
-# allowed, and started privately on free ports in a temporary folder.
+# Needs Rust and a C compiler. PostgreSQL, Redis and Chromium are found, or installed from Debian's packages where
+# that is allowed; the servers are started privately on free ports in a temporary folder.
 #   scripts/test.sh            everything
 #   scripts/test.sh NAME...    only tests whose names contain NAME, on both stacks; no format or lint checks
 set -euo pipefail
@@ -12,6 +12,9 @@ need_commands cargo cc
 need_server postgres postgresql
 need_server redis-server redis-server
 need_server setpriv util-linux
+need_server setsid util-linux
+need_server chromium chromium
+need_server chromedriver chromium-driver
 
 if [ $# -eq 0 ]; then
     step "Format and lints"

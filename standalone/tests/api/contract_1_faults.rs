@@ -80,7 +80,10 @@ async fn without_svc_im_auth_calls_fail_clearly_and_write_nothing() {
         }
         within(Duration::from_secs(5), "heals", async || kith.usr(&[("tuser_key", &known)]).await.json()["rc"] == "1")
             .await;
-        assert_eq!(kith.usr(&[("tuser_key", &known)]).await.ok_a()["name"], "n");
+        // A frozen process may do later what it was sent (design §5.3); a dead one did nothing.
+        if !frozen {
+            assert_eq!(kith.usr(&[("tuser_key", &known)]).await.ok_a()["name"], "n");
+        }
         assert_eq!(page.get("/bind").await.status, 200);
     }
     if let Some(shown) = stack.processes.get("terminal_user") {

@@ -35,7 +35,7 @@ pub struct Words {
 static ENGLISH: Words = Words {
     lang: "en",
     title: "Bind your phone",
-    sign_in_first: "Sign in with your account. Then scan a code with the app on your phone, and the phone is yours.",
+    sign_in_first: "Sign in with your account, then scan a code with the app on your phone: that ties the two together.",
     username: "Username",
     password: "Password",
     sign_in: "Sign in",
