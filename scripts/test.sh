@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # All checks and tests, on both stacks: SQLite + in-memory state, and PostgreSQL + Redis.
-# Needs Rust and a C compiler. PostgreSQL, Redis and Chromium are found, or installed from Debian's packages where
-# that is allowed; the servers are started privately on free ports in a temporary folder.
+# Needs Rust, a C compiler and Python 3. PostgreSQL, Redis and Chromium are found, or installed from Debian's packages
+# where that is allowed, moto (an S3 server) from PyPI; all servers are started privately on free ports in a temporary
+# folder.
 #   scripts/test.sh            everything
 #   scripts/test.sh NAME...    only tests whose names contain NAME, on both stacks; no format or lint checks
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/servers.sh
+
+# Tests open thousands of sockets.
+ulimit -n "$(ulimit -Hn)"
 
 need_commands cargo cc
 need_server postgres postgresql
@@ -15,6 +19,7 @@ need_server setpriv util-linux
 need_server setsid util-linux
 need_server chromium chromium
 need_server chromedriver chromium-driver
+need_moto
 
 if [ $# -eq 0 ]; then
     step "Format and lints"

@@ -35,6 +35,23 @@ complete() {
     command -v "$1" >/dev/null && { [ "$1" != postgres ] || command -v initdb >/dev/null; }
 }
 
+# moto's S3 server, in a Python environment of its own below target/.
+need_moto() {
+    moto="$PWD/target/moto"
+    [ -x "$moto/bin/moto_server" ] && return
+    step "Installing moto[server] from PyPI"
+    command -v python3 >/dev/null || need_server python3 python3
+    rm -rf "$moto"
+    # Debian has venv in a package of its own.
+    python3 -m venv "$moto" 2>/dev/null || { need_package python3-venv && python3 -m venv "$moto"; } ||
+        fail "python3 -m venv does not work: install Debian's package python3-venv"
+    "$moto/bin/pip" install --quiet 'moto[server]>=5,<6' || fail "moto[server] could not be installed from PyPI"
+}
+
+need_package() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && { apt-get install -y -qq "$1" || { apt-get update -qq && apt-get install -y -qq "$1"; }; } >/dev/null
+}
+
 free_port() {
     # A port that the kernel gives to nobody else meanwhile is not to be had in shell; this one was free just now.
     local port
@@ -46,11 +63,12 @@ free_port() {
 stop_servers() {
     [ -n "${pg_pid:-}" ] && kill -INT "$pg_pid" 2>/dev/null
     [ -n "${redis_pid:-}" ] && kill "$redis_pid" 2>/dev/null
+    [ -n "${moto_pid:-}" ] && kill "$moto_pid" 2>/dev/null
     wait 2>/dev/null
     rm -rf "$servers"
 }
 
-# Starts both and exports KITH_TEST_POSTGRES_URL and KITH_TEST_REDIS_URL; they end with the script.
+# Starts all and exports KITH_TEST_POSTGRES_URL, KITH_TEST_REDIS_URL and KITH_TEST_S3_URL; they end with the script.
 start_servers() {
     servers=$(mktemp -d)
     trap stop_servers EXIT
@@ -64,9 +82,10 @@ start_servers() {
         chown postgres "$servers/pg"
         chmod 711 "$servers"
     fi
-    local pg_port redis_port
+    local pg_port redis_port moto_port
     pg_port=$(free_port)
     redis_port=$(free_port)
+    moto_port=$(free_port)
     (cd "$servers" && "${as[@]}" initdb -D "$servers/pg" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >"$servers/initdb.log" 2>&1) ||
         { cat "$servers/initdb.log" >&2; fail "initdb failed"; }
     # exec: the process that is stopped at the end is the server, not a shell around it.
@@ -75,14 +94,18 @@ start_servers() {
     pg_pid=$!
     (cd "$servers/redis" && exec redis-server --port "$redis_port" --bind 127.0.0.1 --save "" >"$servers/redis.log" 2>&1) &
     redis_pid=$!
+    (cd "$servers" && exec "$moto/bin/moto_server" -H 127.0.0.1 -p "$moto_port" >"$servers/moto.log" 2>&1) &
+    moto_pid=$!
     for _ in $(seq 200); do
-        if (exec 3<>"/dev/tcp/127.0.0.1/$redis_port") 2>/dev/null && pg_isready -q -h 127.0.0.1 -p "$pg_port"; then
+        if (exec 3<>"/dev/tcp/127.0.0.1/$redis_port") 2>/dev/null && pg_isready -q -h 127.0.0.1 -p "$pg_port" &&
+            (exec 3<>"/dev/tcp/127.0.0.1/$moto_port") 2>/dev/null; then
             export KITH_TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$pg_port/postgres"
             export KITH_TEST_REDIS_URL="redis://127.0.0.1:$redis_port"
+            export KITH_TEST_S3_URL="http://127.0.0.1:$moto_port"
             return
         fi
         sleep 0.1
     done
-    cat "$servers/pg.log" "$servers/redis.log" >&2
+    cat "$servers/pg.log" "$servers/redis.log" "$servers/moto.log" >&2
     fail "the servers did not start"
 }

@@ -97,6 +97,35 @@ impl Directory {
         }
     }
 
+    /// [`get_many`](Self::get_many) for long lists that pass through once: uses what is at hand and leaves no copies,
+    /// which would push out those that are needed again.
+    pub async fn pass_many(&self, keys: &[AccountKey]) -> Result<Vec<Option<Arc<Profile>>>> {
+        let now = Instant::now();
+        let mut found: Vec<Option<Option<Arc<Profile>>>> = {
+            let near = self.near();
+            let fresh = |e: &&Entry| now.duration_since(e.as_of) < FRESH;
+            keys.iter().map(|key| near.entries.peek(key).filter(fresh).map(|e| e.profile.clone())).collect()
+        };
+        let missing =
+            |found: &[Option<_>]| -> Vec<usize> { (0..found.len()).filter(|n| found[*n].is_none()).collect() };
+        let asked = missing(&found);
+        let names: Vec<String> = asked.iter().map(|n| copy_key(&keys[*n])).collect();
+        // A store that is away is a miss.
+        for (n, copy) in asked.iter().zip(self.0.state.get_many(&names).await.unwrap_or_default()) {
+            found[*n] = copy.as_deref().and_then(|copy| parse_copy(copy).ok());
+        }
+        for asked in missing(&found).chunks(MAX_PROFILES) {
+            let brought = self.0.source.fetch(asked.iter().map(|n| keys[*n].clone()).collect()).await?;
+            let by_key: HashMap<AccountKey, Arc<Profile>> = (brought.into_iter())
+                .map(|p| (AccountKey { app_id: p.app_id.clone(), uid: p.uid.clone() }, Arc::new(p)))
+                .collect();
+            for n in asked {
+                found[*n] = Some(by_key.get(&keys[*n]).cloned());
+            }
+        }
+        Ok(found.into_iter().map(Option::flatten).collect())
+    }
+
     /// After a change of this process's own, and before its answer: everybody's next look finds it.
     ///
     /// The copy in the state store is overwritten; if the store is away it ends by itself within 5 s.

@@ -112,16 +112,6 @@ codes! {
     NameReserved, Forbidden, "this username cannot be registered";
     RegistrationClosed, Forbidden, "self-registration is closed";
     NoCustomerService, NotFound, "no customer service account is configured";
-    ProviderAway, Unavailable, "the IM provider is not reachable: try again";
-    ProviderRefused, BadGateway, "the IM provider refused the request";
-
-    // groups (§3)
-    UnknownGroup, NotFound, "no such group";
-    AdminOnly, Forbidden, "only an administrator may do this";
-    NotGroupOwner, Forbidden, "only the group's owner or an administrator may dismiss it";
-    GroupFull, Conflict, "the group is full";
-    NotMember, Conflict, "not a member of the group";
-    OwnerCannotQuit, Conflict, "the owner cannot quit the group, only dismiss it";
 
     // family D's signature (§4)
     WrongVersion, Invalid, "SoftVersion is none of the known ones";
@@ -146,6 +136,16 @@ codes! {
     LimitReached, Conflict, "too many";
     ImageRefused, Invalid, "not an image of type jpg, png, gif or bmp of at most 5 MiB";
     AlreadyHandled, Conflict, "already handled";
+    ProviderAway, Unavailable, "the IM provider is not reachable: try again";
+    ProviderRefused, BadGateway, "the IM provider refused the request";
+
+    // groups (§3)
+    UnknownGroup, NotFound, "no such group";
+    AdminOnly, Forbidden, "only an administrator may do this";
+    NotGroupOwner, Forbidden, "only the group's owner or an administrator may dismiss it";
+    GroupFull, Conflict, "the group is full";
+    NotMember, Conflict, "not a member of the group";
+    OwnerCannotQuit, Conflict, "the owner cannot quit the group, only dismiss it";
 
     // terminal users (§1)
     UnknownTerminalUser, NotFound, "no such terminal user";

@@ -5,6 +5,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
 };
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -159,16 +160,24 @@ pub struct Reading {
     help: &'static str,
     value: u64,
     is_counter: bool,
+    label: Option<(&'static str, &'static str)>,
 }
 
 impl Reading {
+    /// The same number once for each value of a label; readings of one name stand together.
+    #[must_use]
+    pub fn of(mut self, label: &'static str, value: &'static str) -> Self {
+        self.label = Some((label, value));
+        self
+    }
+
     pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, value, is_counter: false }
+        Self { name, help, value, is_counter: false, label: None }
     }
 
     /// A sum that only grows.
     pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, value, is_counter: true }
+        Self { name, help, value, is_counter: true, label: None }
     }
 }
 
@@ -185,14 +194,21 @@ impl std::fmt::Debug for OnScrape {
 
 impl Collector for OnScrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for reading in (self.read)() {
-            let name = format!("{}_{}", self.prefix, reading.name);
-            if reading.is_counter {
-                let counter = ConstCounter::new(reading.value);
-                counter.encode(encoder.encode_descriptor(&name, reading.help, None, counter.metric_type())?)?;
-            } else {
-                let gauge = ConstGauge::new(i64::try_from(reading.value).unwrap_or(i64::MAX));
-                gauge.encode(encoder.encode_descriptor(&name, reading.help, None, gauge.metric_type())?)?;
+        let readings = (self.read)();
+        // One description a name.
+        for same in readings.chunk_by(|a, b| a.name == b.name) {
+            let Some(first) = same.first() else { continue };
+            let name = format!("{}_{}", self.prefix, first.name);
+            let kind = if first.is_counter { MetricType::Counter } else { MetricType::Gauge };
+            let mut metric = encoder.encode_descriptor(&name, first.help, None, kind)?;
+            for reading in same {
+                let labels: Vec<_> = reading.label.into_iter().collect();
+                let labelled = metric.encode_family(&labels)?;
+                if reading.is_counter {
+                    ConstCounter::new(reading.value).encode(labelled)?;
+                } else {
+                    ConstGauge::new(i64::try_from(reading.value).unwrap_or(i64::MAX)).encode(labelled)?;
+                }
             }
         }
         Ok(())

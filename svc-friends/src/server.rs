@@ -1,6 +1,6 @@
 //! From settings to a running service.
 
-use crate::domain::{Core, Limits, Parts, Times, settle_offset};
+use crate::domain::{Core, Limits, Parts, Times, Turns, settle_offset};
 use crate::settings::FriendsSettings;
 use crate::{routes, store};
 use service_kit::directory::Directory;
@@ -24,6 +24,7 @@ pub async fn start_in(common: Common, settings: FriendsSettings, environment: En
     settle_offset(&db, common.utc_offset).await?;
     let im_auth = InternalClient::new(&common.internal.im_auth, common.internal.token());
     let core = Core::new(Parts {
+        turns: Turns::new(db.stats().backend == "postgres"),
         db: db.clone(),
         clock,
         times: Times(common.utc_offset.fixed()),

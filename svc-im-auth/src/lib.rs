@@ -5,9 +5,11 @@
 mod cache;
 mod domain;
 mod handlers;
+mod metrics;
 mod routes;
 pub mod server;
 mod settings;
+mod sockets;
 mod store;
 
 pub use settings::ImAuthSettings;

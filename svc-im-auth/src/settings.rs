@@ -23,6 +23,8 @@ pub struct ImAuthSettings {
     pub admins: Option<List<String>>,
     /// Addresses or networks that many users share: the lock-out per address does not hold for them.
     pub lockout_exempt: List<IpNet>,
+    /// Open WebSockets of this process, at most.
+    pub max_sockets: usize,
     /// Threads that compute password hashes.
     pub password_threads: usize,
 }
@@ -60,6 +62,7 @@ impl Default for ImAuthSettings {
             open_registration: None,
             admins: None,
             lockout_exempt: List::default(),
+            max_sockets: 20_000,
             password_threads: 2,
         }
     }

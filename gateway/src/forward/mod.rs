@@ -94,7 +94,7 @@ impl Attempt<'_> {
         let mut request = self.request();
         let mut last = Error::from(Code::UpstreamDown);
         let mut same: Option<(Rc<Pool>, bool)> = None;
-        let (mut stale, mut full, mut repeated) = (0, 0, false);
+        let (mut stale, mut full) = (0, 0);
         loop {
             let (pool, fresh) = match same.take() {
                 Some(same) => same,
@@ -140,7 +140,7 @@ impl Attempt<'_> {
                     pool.address.failed();
                     Next::Other(back, Error::from(Code::UpstreamDown).because(failed.into_error()))
                 }
-                None => self.sent_in_vain(pool, &lease, failed.into_error(), &mut repeated),
+                None => self.sent_in_vain(pool, &lease, failed.into_error()),
             };
             match next {
                 Next::Same(pool, back, fresh) => {
@@ -171,15 +171,15 @@ impl Attempt<'_> {
     }
 
     /// The request was sent, at least in part, and no answer came.
-    fn sent_in_vain(&self, pool: Rc<Pool>, lease: &Lease, e: hyper::Error, repeated: &mut bool) -> Next {
+    fn sent_in_vain(&self, pool: Rc<Pool>, lease: &Lease, e: hyper::Error) -> Next {
         match self.feed.as_ref().map(|feed| feed.state()) {
             Some(State::TooLarge) => return Next::GiveUp(Code::BodyTooLarge.into()),
             Some(State::Broken) => return Next::GiveUp(Code::BadBody.into()),
             _ => {}
         }
         let visit = self.visit;
-        if lease.reused && !*repeated && self.feed.is_none() && !lease.connection.has_heard() && may_repeat(visit) {
-            *repeated = true;
+        // Only once: the second time it goes by a new connection.
+        if lease.reused && self.feed.is_none() && !lease.connection.has_heard() && may_repeat(visit) {
             visit.worker.shared.own_metrics.retried(&pool.address);
             return Next::Same(pool, self.request(), true);
         }

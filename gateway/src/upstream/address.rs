@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 /// Requests in a row without an answer before an address counts as down.
 const FAILURES: u32 = 5;
 const FIRST_PAUSE: u64 = 250;
-const LONGEST_PAUSE: u64 = 4_000;
+/// Shorter than any drain, so that a new process is known before the next one ends.
+const LONGEST_PAUSE: u64 = 1_000;
 /// How long the mark of a service that says that it ends is believed.
 const DRAINING: u64 = 25_000;
 /// The same where only the connection was said to end, which has other reasons too.

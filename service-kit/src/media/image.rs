@@ -6,7 +6,7 @@ use crate::params::{read_body, read_with_file};
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, BytesMut};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub const IMAGE_LIMIT: usize = 5 << 20;
 const MAX_SIDE: usize = 16_384;
 const MAX_PIXELS: usize = 1 << 27;
 
-/// Uploads are held in memory until their hash is known, so only so many of them at once.
+/// Uploads are held in memory until they are stored, so only so many of them at once.
 static UPLOADS: Semaphore = Semaphore::const_new(64);
 const UPLOAD_WAIT: Duration = Duration::from_secs(2);
 
@@ -27,6 +27,7 @@ const UPLOAD_WAIT: Duration = Duration::from_secs(2);
 pub struct Image {
     pub(super) name: MediaName,
     pub(super) content: Bytes,
+    _held: Option<SemaphorePermit<'static>>,
 }
 
 impl Image {
@@ -41,7 +42,7 @@ impl Image {
         if width.max(height) > MAX_SIDE || !pixels.is_some_and(|p| (1..=MAX_PIXELS).contains(&p)) {
             return Err(Error::new(Code::ImageRefused, "the image's width or height is not allowed"));
         }
-        Ok(Self { name: MediaName::new(&Sha256::digest(&content).into(), kind), content })
+        Ok(Self { name: MediaName::new(&Sha256::digest(&content).into(), kind), content, _held: None })
     }
 
     pub fn name(&self) -> &MediaName {
@@ -49,35 +50,53 @@ impl Image {
     }
 }
 
-/// A request's whole body, refused as soon as it is too large for an image. May be empty or no image at all.
-pub async fn read_image(payload: Payload, headers: &HeaderMap) -> Result<Bytes> {
-    let _held = upload_slot().await?;
-    read_body(payload, headers, IMAGE_LIMIT).await.map_err(too_large)
+/// What a client uploads, refused as soon as it is too large; whether it is an image is told at its end.
+pub struct Upload {
+    content: BytesMut,
+    held: SemaphorePermit<'static>,
 }
 
-/// The parameters of a multipart request of family A, and its file part `name`, which may be no image at all.
-pub async fn read_form_image(
-    req: &HttpRequest,
-    payload: Payload,
-    name: &str,
-) -> Result<(Map<String, Value>, Option<Bytes>)> {
-    let _held = upload_slot().await?;
-    let (map, file) = read_with_file(req, payload, name, IMAGE_LIMIT).await.map_err(too_large)?;
-    Ok((map, file.map(Bytes::from)))
-}
+impl Upload {
+    /// Waits for its turn, but not for long.
+    pub async fn begin() -> Result<Self> {
+        match tokio::time::timeout(UPLOAD_WAIT, UPLOADS.acquire()).await {
+            Ok(held) => Ok(Self { content: BytesMut::new(), held: held.map_err(Error::internal)? }),
+            Err(_) => Err(Error::from(Code::Busy).because("too many uploads at once")),
+        }
+    }
 
-async fn upload_slot() -> Result<SemaphorePermit<'static>> {
-    match tokio::time::timeout(UPLOAD_WAIT, UPLOADS.acquire()).await {
-        Ok(permit) => permit.map_err(Error::internal),
-        Err(_) => Err(Error::from(Code::Busy).because("too many uploads at once")),
+    /// A request's whole body.
+    pub async fn of_body(payload: Payload, headers: &HeaderMap) -> Result<Self> {
+        let mut upload = Self::begin().await?;
+        let body = read_body(payload, headers, IMAGE_LIMIT).await;
+        let body = body.map_err(|e| if e.code() == Code::BodyTooLarge { too_large() } else { e })?;
+        upload.content = BytesMut::from(body);
+        Ok(upload)
+    }
+
+    /// The parameters of a multipart request of family A, and its file part `name`, if there is one.
+    pub async fn of_form(
+        req: &HttpRequest,
+        payload: Payload,
+        name: &str,
+    ) -> Result<(Map<String, Value>, Option<Self>)> {
+        let upload = Self::begin().await?;
+        let read = read_with_file(req, payload, name, IMAGE_LIMIT).await;
+        let (map, file) = read.map_err(|e| if e.code() == Code::BodyTooLarge { too_large() } else { e })?;
+        Ok((map, file.map(|content| Self { content, ..upload })))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.content.is_empty()
+    }
+
+    pub fn into_image(self) -> Result<Image> {
+        Ok(Image { _held: Some(self.held), ..Image::new(self.content.freeze())? })
     }
 }
 
-fn too_large(e: Error) -> Error {
-    match e.code() {
-        Code::BodyTooLarge => Error::new(Code::ImageRefused, "the image is larger than 5 MiB"),
-        _ => e,
-    }
+fn too_large() -> Error {
+    Error::new(Code::ImageRefused, "the image is larger than 5 MiB")
 }
 
 fn kind_of(content: &[u8]) -> Option<Kind> {
@@ -184,6 +203,16 @@ mod tests {
             assert!(Image::new(png(width, height).into()).is_err(), "{width} x {height}");
         }
         assert!(Image::new(png(16_384, 8_192).into()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_upload_in_pieces_ends_where_it_is_too_large() {
+        let mut upload = Upload::begin().await.unwrap();
+        assert!(upload.is_empty());
+        upload.push(&png(1, 1)).unwrap();
+        upload.push(&vec![0; IMAGE_LIMIT - png(1, 1).len()]).unwrap();
+        assert_eq!(upload.push(b"x").unwrap_err().text(), "the image is larger than 5 MiB");
+        assert!(upload.into_image().is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod links;
 mod name;
 mod store;
 
-pub use image::{IMAGE_LIMIT, Image, read_form_image, read_image};
+pub use image::{IMAGE_LIMIT, Image, Upload};
 pub use links::{LinkBase, Links};
 pub use name::MediaName;
 pub use store::{Found, MediaStore};

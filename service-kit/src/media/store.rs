@@ -86,14 +86,13 @@ impl MediaStore {
 
     /// Stores an image, whole or not at all; one that is there already is not written again.
     pub async fn put(&self, image: Image) -> Result<MediaName> {
-        let Image { name, content } = image;
-        let path = self.path(&name);
+        let path = self.path(&image.name);
         let write = async {
             let there = self.size(&path).await?;
-            if there != Some(content.len() as u64) {
-                self.0.store.put(&path, content.into()).await.map_err(away)?;
+            if there != Some(image.content.len() as u64) {
+                self.0.store.put(&path, image.content.clone().into()).await.map_err(away)?;
             }
-            Ok(name)
+            Ok(image.name.clone())
         };
         in_time(write).await
     }

@@ -5,6 +5,7 @@ use crate::error::{Code, Error, Result};
 use actix_multipart::Multipart;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
+use actix_web::web::BytesMut;
 use futures_util::StreamExt;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
@@ -61,7 +62,7 @@ pub(super) struct Wanted<'a> {
 pub(super) enum File {
     None,
     TooLarge,
-    Whole(Vec<u8>),
+    Whole(BytesMut),
 }
 
 /// The text parts of a multipart body, and one file part of any file name and type; other file parts are dropped.
@@ -87,7 +88,7 @@ pub(super) async fn multipart(
             let name = field.name().unwrap_or_default().trim().to_owned();
             let mut value = Vec::new();
             if let Some(wanted) = wanted.as_ref().filter(|w| w.name == name) {
-                file = File::Whole(Vec::new());
+                file = File::Whole(BytesMut::new());
                 while let Some(chunk) = field.next().await {
                     file.add(&chunk.map_err(unreadable)?, wanted.limit);
                 }

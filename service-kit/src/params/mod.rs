@@ -13,6 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::wire::{Dialect, Envelope, Failure};
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::web::BytesMut;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
@@ -64,6 +65,11 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
     }
 }
 
+/// The parameters of a query alone.
+pub fn query(query: &str) -> Result<Map<String, Value>> {
+    form::pairs(query.as_bytes())
+}
+
 /// The parameters of a multipart request of family A, and its file part `name`; `None` where there is none, also
 /// where the request is not multipart. A file of more than `limit` bytes fails as `BodyTooLarge`.
 pub async fn read_with_file(
@@ -71,7 +77,7 @@ pub async fn read_with_file(
     payload: Payload,
     name: &str,
     limit: usize,
-) -> Result<(Map<String, Value>, Option<Vec<u8>>)> {
+) -> Result<(Map<String, Value>, Option<BytesMut>)> {
     if !is_multipart(req.headers()) {
         return Ok((read(Dialect::RcRm, req, payload).await?, None));
     }

@@ -159,7 +159,7 @@ impl Common {
             return Err("drain: longer than 20 seconds".into());
         }
         let url = self.state.url.expose();
-        if url != "memory:" && !url.starts_with("redis://") && !url.starts_with("rediss://") {
+        if url != "memory:" && !url.starts_with("redis://") {
             return Err("state.url: must be memory: or redis://…".into());
         }
         self.media.validate()?;

@@ -114,7 +114,7 @@ mod tests {
     async fn body<H: Serialize>(head: H, chunks: Chunks<i64>) -> std::result::Result<String, ()> {
         let reply = ListReply::<RetReason, H, i64>::new(head, "list", chunks);
         let answer = reply.respond_to(&TestRequest::default().to_http_request());
-        to_bytes(answer.into_body()).await.map(|b| String::from_utf8(b.to_vec()).unwrap()).map_err(|_| ())
+        to_bytes(answer.into_body()).await.map(|b| String::from_utf8(b.to_vec()).unwrap()).map_err(drop)
     }
 
     fn rest(pieces: Vec<Result<Vec<i64>>>) -> Option<BoxStream<'static, Result<Vec<i64>>>> {

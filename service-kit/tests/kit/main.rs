@@ -4,6 +4,8 @@
 mod db;
 mod db_outages;
 mod db_sqlite;
+mod lockout;
+mod outbox;
 mod presence;
 mod presence_nodes;
 mod rongcloud;

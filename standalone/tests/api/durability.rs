@@ -1,6 +1,7 @@
 //! Answered means durable (design §5.3): kill -9 under load.
 
 use crate::client::Client;
+use crate::friends::KITH;
 use crate::stack::Stack;
 use serde_json::json;
 use std::sync::Arc;
@@ -56,6 +57,48 @@ async fn every_answered_registration_token_and_revocation_survives_kill_9() {
             assert_eq!(kith.parse(token).await.ok_b()["data"]["uid"], json!(uid));
         }
     }
+}
+
+#[tokio::test]
+async fn an_import_of_1000_pairs_is_all_or_nothing_under_kill_9() {
+    let mut stack = Stack::start(&[("RUST_LOG", "warn")]).await;
+    let kith = stack.client();
+    // Killed later each time, until one import was quicker.
+    let mut outcomes = Vec::new();
+    for round in 0..60_u64 {
+        if round >= 10 && outcomes.contains(&1000) {
+            break;
+        }
+        let hub = format!("hub{round}");
+        let pairs: Vec<_> =
+            (0..1000).map(|n| json!({"useracc": hub, "friendUseracc": format!("f{round}-{n}")})).collect();
+        let body = json!({ "friendsList": pairs });
+        let sent = tokio::spawn(kith.signed(KITH, "importFriends", "").body(body.to_string()).send());
+        tokio::time::sleep(Duration::from_millis(round * 15)).await;
+        stack.process_of("friends").kill();
+        let answered = match sent.await.unwrap() {
+            Ok(answer) => answer.text().await.is_ok_and(|text| text.contains("000000")),
+            Err(_) => false,
+        };
+        stack.restart("friends").await;
+        let all = json!({"useracc": hub, "isUpdate": "1", "isAllPage": "1"});
+        let mut list = kith.im("getFriends", all.clone()).await;
+        while list.header("x-kith-failure").is_some() {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            list = kith.im("getFriends", all.clone()).await;
+        }
+        let there = list.friends().len();
+        assert!(there == 1000 || (there == 0 && !answered), "{there} of 1000 pairs, answered: {answered}");
+        for n in [0, 500, 999] {
+            let other = kith.friends_of(&format!("f{round}-{n}")).await.friends();
+            assert_eq!(other.len(), there / 1000, "both directions");
+        }
+        outcomes.push(there);
+        // Whoever was not answered asks again.
+        kith.im("importFriends", body).await.done();
+        assert_eq!(kith.im("getFriends", all).await.friends().len(), 1000);
+    }
+    assert!(outcomes.contains(&0) && outcomes.contains(&1000), "killed always too early or too late: {outcomes:?}");
 }
 
 async fn try_register(kith: &Client, uid: &str) -> Option<String> {

@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// These are about separate servers whatever the run's stack, so one run has them.
-fn other_run() -> bool {
+pub fn other_run() -> bool {
     Kind::of_run() == Kind::Sqlite
 }
 
 /// Each of these loads the machine: one at a time.
-async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+pub async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
     static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     ONE.lock().await
 }
@@ -42,7 +42,7 @@ async fn timed(limit: Duration, call: impl Future<Output = crate::client::Answer
     answer.json()
 }
 
-async fn within<F: Future<Output = bool>>(limit: Duration, what: &str, mut check: impl FnMut() -> F) {
+pub async fn within<F: Future<Output = bool>>(limit: Duration, what: &str, mut check: impl FnMut() -> F) {
     let start = Instant::now();
     while !check().await {
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");

@@ -2,10 +2,12 @@
 
 use crate::client::Client;
 use crate::process::{Process, free_port};
+use serde_json::json;
 use service_kit::random;
 use service_kit::testkit::postgres::{FreshDatabase, fresh_database};
 use service_kit::testkit::redis;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -87,6 +89,8 @@ impl Stack {
         environment.entry("KITH__WORKERS".into()).or_insert("2".into());
         environment.entry("KITH__DRAIN".into()).or_insert("1".into());
         environment.entry("RUST_LOG".into()).or_insert("trace".into());
+        // A test with addresses of its own has yet to start what is there.
+        let has_own_upstreams = environment.contains_key("KITH__GATEWAY__UPSTREAMS__IM_AUTH");
         let mut stack = Self {
             kind,
             url: String::new(),
@@ -98,6 +102,9 @@ impl Stack {
         match kind {
             Kind::Sqlite => stack.start_kith(environment).await,
             Kind::Postgres => stack.start_services(environment).await,
+        }
+        if !has_own_upstreams {
+            until_presence_is_known(&stack.client()).await;
         }
         stack
     }
@@ -187,6 +194,17 @@ pub async fn shared() -> Client {
         })
         .await;
     Client::new(url)
+}
+
+/// On Redis nobody's presence is known before every node had time to report (design §4).
+pub async fn until_presence_is_known(kith: &Client) {
+    for _ in 0..500 {
+        if kith.online(json!(["x"])).await.json()["errCode"] == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("presence stays unknown");
 }
 
 /// A name that no other test uses.

@@ -20,6 +20,13 @@ fn signed(algorithm: Algorithm, kid: Option<&str>, claims: &Value, key: &str) ->
     encode(&header, claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
 }
 
+/// The same token with another end, signed as the server would.
+pub fn expiring_in(token: &str, seconds: i64) -> String {
+    let mut claims = claims_of(token);
+    claims["exp"] = json!(claims["iat"].as_i64().unwrap() + seconds);
+    signed(Algorithm::HS256, Some("dev"), &claims, KEY)
+}
+
 async fn token(kith: &Client) -> String {
     let uid = name("u");
     kith.register(&uid).await.ok_b();
@@ -88,9 +95,7 @@ async fn an_expired_token_is_701_even_where_it_was_ended_too() {
     let uid = name("u");
     kith.register(&uid).await.ok_b();
     let token = kith.token(&uid, 1).await;
-    let mut claims = claims_of(&token);
-    claims["exp"] = json!(claims["iat"].as_i64().unwrap() - 1);
-    let expired = signed(Algorithm::HS256, Some("dev"), &claims, KEY);
+    let expired = expiring_in(&token, -1);
     kith.parse(&expired).await.fails_b(701, "token expired");
     kith.force_logout(&uid, 0).await.ok_b();
     kith.parse(&expired).await.fails_b(701, "token expired");

@@ -6,6 +6,7 @@
 
 use crate::store::friends::{self, FriendRow};
 use crate::store::owners::{self, OwnerRow};
+use crate::store::pairs;
 use crate::store::requests::{self, RequestRow};
 use service_kit::db::DbConn;
 use service_kit::{Code, Error, Result};
@@ -47,14 +48,15 @@ impl Ledger {
         let rows = owners::lock_owners(conn, &users)?;
         let held = |row| Held { row, changed: false };
         let owners: BTreeMap<_, _> = rows.into_iter().map(|row| (row.owner.clone(), held(row))).collect();
-        let missing = users.into_iter().filter(|user| !owners.contains_key(user)).collect();
+        let missing: BTreeSet<_> = users.into_iter().filter(|user| !owners.contains_key(user)).collect();
         // Read after the locks: as whoever held them before has left it.
         let (friends, requests) = match pairs {
-            [(a, b)] => (friends::list_of_pair(conn, a, b)?, requests::list_of_pair(conn, a, b)?),
-            pairs => {
-                let both: BTreeSet<Pair> = pairs.iter().flat_map(|(a, b)| [pair(a, b), pair(b, a)]).collect();
-                let both: Vec<Pair> = both.into_iter().collect();
-                (friends::list_of_pairs(conn, &both)?, requests::list_of_pairs(conn, &both)?)
+            // Who has no row of his own has nothing of anybody, nor anybody of him.
+            [_] if !missing.is_empty() => Default::default(),
+            [(a, b)] => pairs::list_of_pair(conn, a, b)?,
+            many => {
+                let both: BTreeSet<Pair> = many.iter().flat_map(|(a, b)| [pair(a, b), pair(b, a)]).collect();
+                pairs::list_of_pairs(conn, &both.into_iter().collect::<Vec<_>>())?
             }
         };
         let held = |row| Held { row, changed: false };

@@ -4,13 +4,17 @@ mod ledger;
 mod lists;
 mod people;
 mod relations;
+#[cfg(test)]
+mod statements;
 mod times;
+mod turns;
 mod who;
 
 pub use ledger::Limits;
 pub use lists::{Entry, Place};
 pub use people::{Avatar, View};
 pub use times::{Times, read_compact, read_local};
+pub use turns::Turns;
 pub use who::Caller;
 
 use crate::store::constants;
@@ -30,6 +34,7 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
+    pub turns: Turns,
     pub clock: Clock,
     pub times: Times,
     pub apps: Apps,

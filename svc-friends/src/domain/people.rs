@@ -2,8 +2,7 @@
 
 use super::Core;
 use super::who::Person;
-use crate::store::friends;
-use crate::store::owners;
+use crate::store::{friends, owners};
 use service_kit::media::Image;
 use service_kit::{Code, Result};
 use shared_models::internal::{

@@ -95,6 +95,7 @@ impl Core {
         F: Fn(&mut Ledger, &str, &str) -> Result<T> + Send + Sync + 'static,
     {
         refuse_oneself(a, b)?;
+        let _turn = self.turns.take([a, b]).await?;
         self.change(vec![(a.row(), b.row())], move |ledger: &mut Ledger, pairs: &[Pair]| match pairs {
             [(a, b)] => decide(ledger, a, b),
             _ => Err(Error::internal("one pair was given")),
@@ -120,9 +121,9 @@ impl Core {
             if missing.is_empty() {
                 return Ok(outcome);
             }
-            // Once in an owner's life, and in a transaction of its own: rows that are created while others are
+            // Once in an owner's life, and by itself: rows that are created while others are
             // locked are a way into a deadlock. They are never deleted, so the next round finds them.
-            self.db.transaction(move |conn| Ok(owners::create_owners(conn, &missing)?)).await?;
+            self.db.write(move |conn| Ok(owners::create_owners(conn, &missing)?)).await?;
         }
     }
 }

@@ -3,12 +3,12 @@
 use super::Handled;
 use super::fields::{Bit, LocalTime, Useracc};
 use super::relations::bounded;
-use super::signed::{Fields, Signed, Upload};
+use super::signed::{Fields, Signed, SignedUpload};
 use crate::domain::{Avatar, Core};
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use service_kit::Result;
-use service_kit::media::{Image, Links};
+use service_kit::media::Links;
 use service_kit::wire::Reply;
 use shared_models::Stamp;
 use std::collections::HashSet;
@@ -29,10 +29,14 @@ pub struct UploadAvatarResponse {
     params(("useracc" = String, Query), ("fileName" = Option<String>, Query, description = "Without effect")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = UploadAvatarResponse)))]
-pub async fn upload_avatar(core: Data<Core>, links: Links, signed: Signed<Upload>) -> Handled<UploadAvatarResponse> {
-    let Signed { caller, body: Upload { content, useracc } } = signed;
+pub async fn upload_avatar(
+    core: Data<Core>,
+    links: Links,
+    signed: Signed<SignedUpload>,
+) -> Handled<UploadAvatarResponse> {
+    let Signed { caller, body: SignedUpload { upload, useracc } } = signed;
     let owner = caller.operator(&useracc)?;
-    let Avatar { icon, changed_at } = core.set_avatar(&owner, Image::new(content)?).await?;
+    let Avatar { icon, changed_at } = core.set_avatar(&owner, upload.into_image()?).await?;
     Ok(Reply::new(UploadAvatarResponse { avatar: links.shown(&icon), update_time: core.times.millis(changed_at) }))
 }
 

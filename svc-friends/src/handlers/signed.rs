@@ -3,7 +3,7 @@
 use crate::domain::{Caller, Core, read_compact};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use futures_util::future::LocalBoxFuture;
 use md5::{Digest, Md5};
 use serde::de::DeserializeOwned;
-use service_kit::media::read_image;
+use service_kit::media::Upload;
 use service_kit::params;
 use service_kit::settings::App;
 use service_kit::wire::{Dialect, Failure, StatusCodeMsg};
@@ -54,20 +54,20 @@ impl<T: DeserializeOwned + 'static> SignedBody for Fields<T> {
 
 /// A raw image, with the call's parameters in the query. Its Content-Type is never looked at: the shipped Android
 /// client sends a malformed one (`semantics.md` A.1).
-pub struct Upload {
-    pub content: Bytes,
+pub struct SignedUpload {
+    pub upload: Upload,
     pub useracc: String,
 }
 
-impl SignedBody for Upload {
+impl SignedBody for SignedUpload {
     fn read(req: HttpRequest, payload: Payload) -> LocalBoxFuture<'static, Result<Self>> {
         Box::pin(async move {
-            let content = read_image(payload, req.headers()).await?;
-            if content.is_empty() {
+            let upload = Upload::of_body(payload, req.headers()).await?;
+            if upload.is_empty() {
                 return Err(Code::EmptyBody.into());
             }
             let useracc = params::query_value(&req, "useracc")?.filter(|u| !u.is_empty());
-            Ok(Self { content, useracc: useracc.ok_or_else(|| Error::parameter("useracc", "missing"))? })
+            Ok(Self { upload, useracc: useracc.ok_or_else(|| Error::parameter("useracc", "missing"))? })
         })
     }
 }

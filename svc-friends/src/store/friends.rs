@@ -1,10 +1,10 @@
 //! Table `friends`: one row per owner and friend, former ones included.
 
-use super::batch::{json, upsert};
+use super::batch::upsert;
 use super::schema::friends;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 use serde::Serialize;
 use service_kit::db::DbConn;
 
@@ -20,7 +20,9 @@ pub struct FriendRow {
 }
 
 upsert! {
-    upsert_friends, FriendRow, friends (owner, friend) set (stamp, active, remark, source)
+    upsert_friends, FriendRow,
+    friends (owner: String => Text, friend: String => Text)
+    set (stamp: i64 => BigInt, active: bool => Bool, remark: String => Text, source: String => Text)
 }
 
 /// Entries of `owner` later than `after`, former friends included.
@@ -61,26 +63,4 @@ pub fn list_of_pair(conn: &mut DbConn, a: &str, b: &str) -> QueryResult<Vec<Frie
     let one = friends::owner.eq(a).and(friends::friend.eq(b));
     let other = friends::owner.eq(b).and(friends::friend.eq(a));
     friends::table.filter(one.or(other)).select(FriendRow::as_select()).load(conn)
-}
-
-/// Rows of the given (owner, friend), in one statement.
-pub fn list_of_pairs(conn: &mut DbConn, keys: &[(String, String)]) -> QueryResult<Vec<FriendRow>> {
-    match conn {
-        DbConn::Pg(c) => {
-            let (owners, others): (Vec<&str>, Vec<&str>) = keys.iter().map(|(o, f)| (o.as_str(), f.as_str())).unzip();
-            diesel::sql_query(
-                "SELECT friends.* FROM unnest($1, $2) AS k (owner, friend) \
-                 JOIN friends ON friends.owner = k.owner AND friends.friend = k.friend",
-            )
-            .bind::<Array<Text>, _>(owners)
-            .bind::<Array<Text>, _>(others)
-            .load(c)
-        }
-        DbConn::Sqlite(c) => diesel::sql_query(
-            "SELECT friends.* FROM json_each(?) AS k JOIN friends \
-             ON friends.owner = json_extract(k.value, '$[0]') AND friends.friend = json_extract(k.value, '$[1]')",
-        )
-        .bind::<Text, _>(json(keys)?)
-        .load(c),
-    }
 }

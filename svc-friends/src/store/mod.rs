@@ -4,6 +4,7 @@ mod batch;
 pub mod constants;
 pub mod friends;
 pub mod owners;
+pub mod pairs;
 #[cfg(test)]
 mod plans;
 pub mod requests;

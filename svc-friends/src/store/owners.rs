@@ -1,8 +1,9 @@
 //! Table `owners`: the clocks, and the rows that are locked for a change.
 
-use super::batch::{CHUNK, upsert};
+use super::batch::{json, upsert};
 use super::schema::owners;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde::Serialize;
 use service_kit::db::DbConn;
 use service_kit::on_backend;
@@ -36,7 +37,12 @@ impl OwnerRow {
 
 upsert! {
     /// Writes back owners that are locked.
-    update_owners, OwnerRow, owners (owner) set (friends_clock, requests_clock, friends, pending, verify)
+    update_owners, OwnerRow,
+    owners (owner: String => Text)
+    set (
+        friends_clock: i64 => BigInt, requests_clock: i64 => BigInt, friends: i64 => BigInt, pending: i64 => BigInt,
+        verify: Option<bool> => Nullable<Bool>
+    )
 }
 
 pub fn find_owner(conn: &mut DbConn, owner: &str) -> QueryResult<Option<OwnerRow>> {
@@ -63,17 +69,20 @@ pub fn lock_owners(conn: &mut DbConn, keys: &[String]) -> QueryResult<Vec<OwnerR
     Ok(rows)
 }
 
-/// Creates those of `keys` that do not exist yet; `keys` in byte order, so that two who create the same ones do not
-/// wait in a circle.
-pub fn create_owners(conn: &mut DbConn, keys: &[String]) -> QueryResult<()> {
-    let rows: Vec<OwnerRow> = keys.iter().map(|key| OwnerRow::empty(key)).collect();
+/// Creates those of `keys` that do not exist yet, in one statement; `keys` in byte order, so that two who create the
+/// same ones do not wait in a circle.
+pub fn create_owners(conn: &mut DbConn, keys: &[String]) -> QueryResult<usize> {
     match conn {
-        DbConn::Pg(c) => rows.chunks(CHUNK).try_for_each(|rows| {
-            diesel::insert_into(owners::table).values(rows).on_conflict_do_nothing().execute(c).map(drop)
-        }),
-        DbConn::Sqlite(c) => rows.iter().try_for_each(|row| {
-            diesel::insert_into(owners::table).values(row).on_conflict_do_nothing().execute(c).map(drop)
-        }),
+        DbConn::Pg(c) => {
+            let rows: Vec<OwnerRow> = keys.iter().map(|key| OwnerRow::empty(key)).collect();
+            diesel::insert_into(owners::table).values(rows).on_conflict_do_nothing().execute(c)
+        }
+        DbConn::Sqlite(c) => diesel::sql_query(
+            "INSERT INTO owners (owner, friends_clock, requests_clock, friends, pending) \
+             SELECT value, 0, 0, 0, 0 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
+        )
+        .bind::<Text, _>(json(keys)?)
+        .execute(c),
     }
 }
 

@@ -5,14 +5,17 @@ use crate::store::groups::{GroupRow, find_group};
 use crate::store::lists as store;
 use futures_util::stream::{BoxStream, StreamExt, try_unfold};
 use service_kit::wire::Chunks;
-use service_kit::{Code, Result};
+use service_kit::{Code, Kind, Result};
 use shared_models::internal::AccountKey;
 use shared_models::{GroupId, Uid};
+use std::time::Duration;
 
 pub use crate::store::lists::JoinedGroup;
 
 /// Rows of one piece; the directory takes so many at once.
 const CHUNK: i64 = 1000;
+/// Before a piece is tried again.
+const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
 
 /// What a member list shows of a member.
 pub struct MemberView {
@@ -61,7 +64,7 @@ impl Core {
             })
             .await?;
         let last = last_of(&rows, CHUNK).filter(|_| page.is_none());
-        let first = self.viewed(rows).await?;
+        let first = self.viewed(rows, last.is_some()).await?;
         let rest = last.map(|last| self.members_after(id, last));
         Ok((group, Chunks { first, rest }))
     }
@@ -72,25 +75,31 @@ impl Core {
             let core = core.clone();
             async move {
                 let Some(after) = after else { return Ok(None) };
-                let rows = core
-                    .db
-                    .read(move |conn| {
-                        let rows = store::list_members(conn, id, after, CHUNK)?;
-                        // Looked at last: the members of a group that was dismissed meanwhile vanish piece by
-                        // piece, and a list without them would look whole.
-                        find_group(conn, id)?.ok_or(Code::UnknownGroup)?;
-                        Ok(rows)
-                    })
-                    .await?;
-                let last = last_of(&rows, CHUNK);
-                Ok(Some((core.viewed(rows).await?, last)))
+                patiently(|| core.piece_after(id, after)).await.map(Some)
             }
         })
         .boxed()
     }
 
-    /// Names and icons from the directory; whom nobody knows (his terminal user has no account yet) has none.
-    async fn viewed(&self, rows: Vec<store::Member>) -> Result<Vec<MemberView>> {
+    /// One piece, and where to go on if there may be another.
+    async fn piece_after(&self, id: GroupId, after: i64) -> Result<(Vec<MemberView>, Option<i64>)> {
+        let rows = self
+            .db
+            .read(move |conn| {
+                let rows = store::list_members(conn, id, after, CHUNK)?;
+                // Looked at last: the members of a group that was dismissed meanwhile vanish piece by piece, and a
+                // list without them would look whole.
+                find_group(conn, id)?.ok_or(Code::UnknownGroup)?;
+                Ok(rows)
+            })
+            .await?;
+        let last = last_of(&rows, CHUNK);
+        Ok((self.viewed(rows, true).await?, last))
+    }
+
+    /// Names and icons from the directory; whom nobody knows (his terminal user has no account yet) has none. A long
+    /// list leaves no trace there.
+    async fn viewed(&self, rows: Vec<store::Member>, is_long: bool) -> Result<Vec<MemberView>> {
         let stored = |e| service_kit::Error::internal(format!("a stored membership has a bad uid: {e}"));
         let keys = rows
             .iter()
@@ -99,7 +108,8 @@ impl Core {
                 Ok(AccountKey { app_id: self.system_app.clone(), uid })
             })
             .collect::<Result<Vec<_>>>()?;
-        let profiles = self.directory.get_many(&keys).await?;
+        let directory = &self.directory;
+        let profiles = if is_long { directory.pass_many(&keys).await } else { directory.get_many(&keys).await }?;
         let views = rows.into_iter().zip(profiles).map(|((_, uid), profile)| {
             let (nickname, icon) = profile.map(|p| (p.name.clone(), p.icon.clone())).unwrap_or_default();
             MemberView { uid, nickname, icon }
@@ -117,7 +127,7 @@ impl Core {
                 let (core, uid) = (core.clone(), uid.clone());
                 async move {
                     let Some(after) = after else { return Ok(None) };
-                    let some = core.groups_after(uid, after).await?;
+                    let some = patiently(|| core.groups_after(uid.clone(), after)).await?;
                     let last = (some.len() as i64 == CHUNK).then(|| some.last().map(|g| g.membership)).flatten();
                     Ok(Some((some, last)))
                 }
@@ -130,6 +140,17 @@ impl Core {
     async fn groups_after(&self, uid: String, after: i64) -> Result<Vec<JoinedGroup>> {
         self.db.read(move |conn| Ok(store::list_groups(conn, &uid, after, CHUNK)?)).await
     }
+}
+
+/// A list that has begun is worth waiting for: what is busy or away for a moment does not break it off.
+async fn patiently<T, F: Future<Output = Result<T>>>(mut read: impl FnMut() -> F) -> Result<T> {
+    for pause in PAUSES {
+        match read().await {
+            Err(e) if e.kind() == Kind::Unavailable => tokio::time::sleep(pause).await,
+            done => return done,
+        }
+    }
+    read().await
 }
 
 /// Where to go on after a full piece.

@@ -4,20 +4,24 @@ mod accounts;
 mod credentials;
 mod presence;
 mod provider;
+mod sockets;
 mod tokens;
 
 pub use accounts::{Registration, UserChanges};
 pub use credentials::LocalVerifier;
 pub use provider::{Providers, outbox};
+pub use sockets::SocketRequest;
 pub use tokens::{Issued, TokenKeys};
 
 use crate::settings::ImAuthSettings;
+use crate::sockets::Sockets;
 use crate::store::accounts::AccountRow;
 use service_kit::auth::{Credentials, Lockout, Passwords};
 use service_kit::clock::Clock;
 use service_kit::db::Db;
 use service_kit::directory::Directory;
 use service_kit::outbox::Outbox;
+use service_kit::presence::Presence;
 use service_kit::settings::{App, Apps};
 use service_kit::state::State;
 use service_kit::{Code, Error, Result};
@@ -46,6 +50,9 @@ pub struct Parts {
     pub credentials: Credentials,
     pub providers: Providers,
     pub outbox: Outbox,
+    pub presence: Presence,
+    pub sockets: Sockets,
+    pub max_sockets: usize,
 }
 
 impl std::ops::Deref for Core {
@@ -84,6 +91,9 @@ impl Core {
             system_app: apps.system().id.clone(),
         };
         let credentials = Credentials::new(apps.system().id.clone(), lockout, directory.clone(), verifier.clone());
+        let sockets = Sockets::default();
+        let told = sockets.clone();
+        let presence = Presence::start(&state, move |event| told.on_event(event)).map_err(Error::internal)?;
         Ok(Self(Arc::new(Parts {
             db,
             state,
@@ -99,6 +109,9 @@ impl Core {
             credentials,
             providers,
             outbox,
+            presence,
+            sockets,
+            max_sockets: settings.max_sockets,
         })))
     }
 

@@ -14,6 +14,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use service_kit::clock::Clock;
 use service_kit::db::Db;
+use service_kit::presence::Reason;
 use service_kit::state::State;
 use service_kit::{Code, Error, Result, random};
 use shared_models::internal::AccountKey;
@@ -47,11 +48,19 @@ impl TokenState {
         }
     }
 
-    fn from_number(n: i32) -> Self {
+    pub fn from_number(n: i32) -> Self {
         match n {
             0 => Self::Live,
             1 => Self::Kicked,
             _ => Self::Revoked,
+        }
+    }
+
+    pub fn require_live(self) -> Result<()> {
+        match self {
+            Self::Live => Ok(()),
+            Self::Kicked => Err(Code::TokenKicked.into()),
+            Self::Revoked => Err(Code::TokenInvalid.into()),
         }
     }
 }
@@ -170,11 +179,8 @@ pub(super) async fn verify(token: &str, keys: &TokenKeys, clock: &Clock, state: 
     if claims.exp <= clock.unix_seconds() {
         return Err(Code::TokenExpired.into());
     }
-    match token_state(&claims.jti, state, db).await? {
-        Some(TokenState::Live) => Ok(claims),
-        Some(TokenState::Kicked) => Err(Code::TokenKicked.into()),
-        Some(TokenState::Revoked) | None => Err(Code::TokenInvalid.into()),
-    }
+    token_state(&claims.jti, state, db).await?.ok_or(Code::TokenInvalid)?.require_live()?;
+    Ok(claims)
 }
 
 /// A live token of whatever sort, and whose it is.
@@ -277,18 +283,22 @@ impl Core {
         verify(token, &self.keys, &self.clock, &self.state, &self.db).await
     }
 
-    /// Ends all tokens of a user, on one platform or on all, before it returns.
+    /// Ends all tokens of a user, on one platform or on all, before it returns; their sockets are closed.
     pub async fn force_logout(&self, key: AccountKey, platform: Option<Platform>) -> Result<()> {
-        let ended = TokenState::Revoked.number();
-        let ids = self.db.write(move |conn| Ok(store::end_tokens(conn, &key, platform, ended)?)).await?;
-        let copies: Vec<(String, String)> = ids.iter().map(|id| (cache::token_state(id), ended.to_string())).collect();
-        for copies in copies.chunks(1000) {
-            if let Err(e) = self.state.set_many(copies, cache::TOKEN_STATE_TTL).await {
-                log::warn!("ended tokens count as live for up to 5 s: {}", e.chain());
-                break;
-            }
+        let ended = TokenState::Revoked;
+        let AccountKey { app_id, uid } = key.clone();
+        let ids = self.db.write(move |conn| Ok(store::end_tokens(conn, &key, platform, ended.number())?)).await?;
+        self.overwrite_copies(&ids, ended).await;
+        if let Err(e) = self.presence.kick_all(&app_id, &uid, platform, Reason::LoggedOut).await {
+            // Other nodes look at their tokens when they hear from the store again.
+            log::warn!("sockets on other nodes could not be told to close: {}", e.chain());
         }
         Ok(())
+    }
+
+    /// The claims of a live token.
+    pub async fn verify_token(&self, token: &str) -> Result<Claims> {
+        verify(token, &self.keys, &self.clock, &self.state, &self.db).await
     }
 
     /// Deletes rows of long expired tokens, now and then, for ever.

@@ -7,9 +7,10 @@ use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use service_kit::media::Links;
 use service_kit::params::Params;
+use service_kit::presence::Platforms;
 use service_kit::wire::{ErrCodeMsg, Reply};
 use shared_models::internal::AccountKey;
-use shared_models::{ByteText, Flag, Gender, Int, Many, Platform, Text, Uid, empty_is_absent};
+use shared_models::{ByteText, Flag, Gender, Int, Many, Text, Uid, empty_is_absent};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -48,7 +49,7 @@ struct PlatformStatus {
 }
 
 impl UserStatus {
-    fn new(uid: Uid, platforms: &[Platform]) -> Self {
+    fn new(uid: Uid, platforms: Platforms) -> Self {
         Self {
             user_id: uid.into_inner(),
             status: if platforms.is_empty() { "offline" } else { "online" },
@@ -71,7 +72,7 @@ pub async fn get_users_online_status(
     let app = core.app_of_secret(&req.secret)?;
     let platforms = core.online(&app.id, &req.user_ids.0).await?;
     let success_result =
-        req.user_ids.0.into_iter().zip(platforms).map(|(uid, platforms)| UserStatus::new(uid, &platforms)).collect();
+        req.user_ids.0.into_iter().zip(platforms).map(|(uid, platforms)| UserStatus::new(uid, platforms)).collect();
     Ok(Reply::new(OnlineStatusResponse { success_result }))
 }
 

@@ -119,6 +119,57 @@ pub fn end_tokens(
     }
 }
 
+/// What came of a token's attempt to be the only one.
+pub enum TakeOver {
+    /// It is; these were ended.
+    Ended(Vec<String>),
+    /// It is dead itself, in this state.
+    Dead(i32),
+}
+
+/// Ends the owner's other live tokens on the platform if `id` is live. The rows are locked in one order, so that
+/// two that take over from each other wait instead of killing each other.
+pub fn take_over(
+    conn: &mut DbConn,
+    key: &AccountKey,
+    platform: Platform,
+    id: &str,
+    state: i32,
+) -> QueryResult<TakeOver> {
+    let live = tokens::table
+        .filter(tokens::app_id.eq(key.app_id.as_str()))
+        .filter(tokens::uid.eq(key.uid.as_str()))
+        .filter(tokens::platform.eq(i32::from(platform.number())))
+        .filter(tokens::state.eq(0))
+        // A provider's tokens open no sockets of ours; they die on force_logout only.
+        .filter(tokens::text.is_null())
+        .order(tokens::id)
+        .select(tokens::id);
+    // SQLite has one writer anyway.
+    let mut ids: Vec<String> = match conn {
+        DbConn::Pg(pg) => live.for_update().load(pg)?,
+        DbConn::Sqlite(sqlite) => live.load(sqlite)?,
+    };
+    if !ids.iter().any(|live| live == id) {
+        let state = tokens::table.find(id).select(tokens::state).first(conn)?;
+        return Ok(TakeOver::Dead(state));
+    }
+    ids.retain(|other| other != id);
+    for ids in ids.chunks(500) {
+        diesel::update(tokens::table.filter(tokens::id.eq_any(ids))).set(tokens::state.eq(state)).execute(conn)?;
+    }
+    Ok(TakeOver::Ended(ids))
+}
+
+/// Those of `ids` that are not live, with their states.
+pub fn list_ended(conn: &mut DbConn, ids: &[String]) -> QueryResult<Vec<(String, i32)>> {
+    tokens::table
+        .filter(tokens::id.eq_any(ids))
+        .filter(tokens::state.ne(0))
+        .select((tokens::id, tokens::state))
+        .load(conn)
+}
+
 /// Deletes at most `limit` tokens that expired before `before` (Unix seconds).
 pub fn delete_expired(conn: &mut DbConn, before: i64, limit: i64) -> QueryResult<usize> {
     let ids: Vec<String> =

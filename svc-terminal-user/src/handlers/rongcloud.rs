@@ -10,7 +10,7 @@ use actix_web::{CustomizeResponder, FromRequest, HttpRequest, Responder};
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use service_kit::Error;
-use service_kit::media::{Image, Links, read_form_image};
+use service_kit::media::{Image, Links, Upload};
 use service_kit::params::{Params, typed};
 use service_kit::wire::{Failure, RcRm, Reply};
 use shared_models::{Platform, Text, TuserKey};
@@ -67,10 +67,10 @@ impl FromRequest for PortraitForm {
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (req, payload) = (req.clone(), payload.take());
         Box::pin(async move {
-            let (map, file) = read_form_image(&req, payload, "portrait").await?;
+            let (map, upload) = Upload::of_form(&req, payload, "portrait").await?;
             let request = typed(map)?;
-            let content = file.ok_or_else(|| Error::parameter("portrait", "missing"))?;
-            Ok(Self { request, image: Image::new(content)? })
+            let upload = upload.ok_or_else(|| Error::parameter("portrait", "missing"))?;
+            Ok(Self { request, image: upload.into_image()? })
         })
     }
 }

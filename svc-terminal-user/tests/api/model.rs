@@ -1,6 +1,7 @@
 //! What replacing keys does, said as plainly as can be (contract §1), and random histories.
 
 use proptest::prelude::*;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const KEYS: usize = 4;
@@ -83,11 +84,11 @@ impl Model {
                     }
                     for (id, value) in moving {
                         self.rows.remove(&(app, old, kind.into(), id.clone()));
-                        let place = (app, new, kind.into(), id.clone());
-                        if self.rows.contains_key(&place) {
-                            *self.deleted.entry((old, new, old, kind.into(), id, value)).or_default() += 1;
-                        } else {
-                            self.rows.insert(place, value);
+                        match self.rows.entry((app, new, kind.into(), id.clone())) {
+                            Entry::Occupied(_) => {
+                                *self.deleted.entry((old, new, old, kind.into(), id, value)).or_default() += 1;
+                            }
+                            Entry::Vacant(free) => drop(free.insert(value)),
                         }
                     }
                 }

@@ -1,0 +1,144 @@
+//! Several addresses, and what is sent once more.
+
+use crate::helpers::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn addresses_take_turns() {
+    let (one, two) = (Toy::start(|_| Reply::ok("1")).await, Toy::start(|_| Reply::ok("2")).await);
+    let gate = Gate::with(&[one.address, two.address], |_| {}).await;
+    let mut client = Client::connect(gate.public).await;
+    for _ in 0..20 {
+        client.call(&request("GET", B, "", "")).await;
+    }
+    assert_eq!((one.count(), two.count()), (10, 10));
+}
+
+#[tokio::test]
+async fn connections_are_used_again_and_not_for_long() {
+    let toy = Toy::start(|_| Reply::ok("x")).await;
+    let gate = Gate::with(&[toy.address], |s| s.timeouts.idle = service_kit::settings::Seconds(1)).await;
+    let mut client = Client::connect(gate.public).await;
+    for _ in 0..50 {
+        client.call(&request("POST", B, "", "body")).await;
+    }
+    assert_eq!(toy.connections(), 1);
+    until("idle connections end", || toy.open() == 0).await;
+}
+
+/// An address whose listener is gone.
+async fn nobody() -> std::net::SocketAddr {
+    Toy::start(|_| Reply::Close).await.address
+}
+
+#[tokio::test]
+async fn a_refused_connection_goes_elsewhere_whatever_the_method() {
+    let (gone, toy) = (nobody().await, Toy::start(|seen| Reply::Text(format!("{}", seen.body.len()))).await);
+    tokio::time::sleep(millis(20)).await;
+    let gate = Gate::with(&[gone, toy.address], |_| {}).await;
+    for method in ["GET", "POST", "PUT", "DELETE"] {
+        for _ in 0..3 {
+            let answer = Client::connect(gate.public).await.call(&request(method, A, "", "body")).await;
+            assert_eq!((answer.status, answer.text().as_str()), (200, "4"), "{method}");
+        }
+    }
+    assert_eq!(gate.metric("kith_upstream_ejections_total").await, 1.0, "and it is not tried again each time");
+}
+
+#[tokio::test]
+async fn an_address_that_comes_back_is_used_again() {
+    let address = nobody().await;
+    tokio::time::sleep(millis(20)).await;
+    let other = Toy::start(|_| Reply::ok("other")).await;
+    let gate = Gate::with(&[address, other.address], |_| {}).await;
+    for _ in 0..4 {
+        assert_eq!(get(gate.public, B).await.text(), "other");
+    }
+    let back = Toy::at(address, |_| Reply::ok("back")).await;
+    let began = Instant::now();
+    while get(gate.public, B).await.text() != "back" {
+        assert!(began.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(millis(20)).await;
+    }
+    assert!(back.count() > 0);
+}
+
+/// Serves the first request of each connection; closes on any later one without a byte.
+async fn once_per_connection() -> Toy {
+    Toy::start(|seen| if seen.nth == 0 { Reply::ok("ok") } else { Reply::Close }).await
+}
+
+#[tokio::test]
+async fn a_get_is_repeated_once_and_only_on_a_connection_used_before() {
+    let toy = once_per_connection().await;
+    let gate = Gate::to(&toy).await;
+    let mut client = Client::connect(gate.public).await;
+    for i in 1..=3 {
+        assert_eq!(client.call(&request("GET", B, "", "")).await.status, 200);
+        assert_eq!(toy.count(), 2 * i - 1, "the first, and two more for each other");
+    }
+    assert_eq!(gate.metric("kith_upstream_retries_total").await, 2.0);
+
+    let never = Toy::start(|_| Reply::Close).await;
+    let gate = Gate::to(&never).await;
+    assert_eq!(get(gate.public, B).await.status, 502);
+    assert_eq!(never.count(), 1);
+
+    // The repetition is not repeated.
+    let served = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&served);
+    let toy =
+        Toy::start(move |_| if counting.fetch_add(1, Ordering::SeqCst) == 0 { Reply::ok("x") } else { Reply::Close })
+            .await;
+    let gate = Gate::to(&toy).await;
+    let mut client = Client::connect(gate.public).await;
+    assert_eq!(client.call(&request("GET", B, "", "")).await.status, 200);
+    assert_eq!(client.call(&request("GET", B, "", "")).await.status, 502);
+    assert_eq!(served.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn nothing_that_may_have_been_done_is_repeated() {
+    for (method, path, body) in [
+        ("POST", B, "body"),
+        ("POST", B, ""),
+        ("PUT", B, ""),
+        ("HEAD", B, ""),
+        ("GET", B, "a body"),
+        ("GET", A, ""),
+        ("GET", "/tu_rc_get_urt_from_hp.action/", ""),
+        ("GET", "/auth/x.action", ""),
+    ] {
+        let toy = once_per_connection().await;
+        let gate = Gate::to(&toy).await;
+        let mut client = Client::connect(gate.public).await;
+        assert_eq!(client.call(&request("GET", path, "", "")).await.text(), "ok");
+        client.send(&request(method, path, "", body)).await;
+        let answer = client.answer_to(method == "HEAD").await.unwrap();
+        assert_eq!(answer.header("x-kith-failure"), Some("502"), "{method} {path}");
+        assert_eq!(toy.count(), 2, "{method} {path}: sent once");
+    }
+    // Nor what was answered in part.
+    let toy = Toy::start(|seen| if seen.nth == 0 { Reply::ok("ok") } else { Reply::last("HTTP/1.1 2") }).await;
+    let gate = Gate::to(&toy).await;
+    let mut client = Client::connect(gate.public).await;
+    assert_eq!(client.call(&request("GET", B, "", "")).await.status, 200);
+    assert_eq!(client.call(&request("GET", B, "", "")).await.status, 502);
+    assert_eq!(toy.count(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_costs_nothing() {
+    let toy = Toy::start(|_| Reply::ok("ok").and(Reply::later(20, Reply::Close))).await;
+    let gate = Gate::to(&toy).await;
+    let mut client = Client::connect(gate.public).await;
+    for i in 1..=10 {
+        let answer = client.call(&request("POST", A, "", "body")).await;
+        assert_eq!((answer.status, answer.header("x-kith-failure")), (200, None));
+        assert_eq!(toy.count(), i);
+        until("the service closes", || toy.open() == 0).await;
+        tokio::time::sleep(millis(5)).await;
+    }
+}

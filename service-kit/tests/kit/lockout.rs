@@ -1,0 +1,71 @@
+//! The lock-out's counts (design §5.4), without passwords; and while the state store is away.
+
+use service_kit::auth::Lockout;
+use service_kit::state::State;
+use service_kit::testkit::redis::{self, RedisServer};
+use shared_models::Uid;
+use std::net::IpAddr;
+
+fn uid(name: &str) -> Uid {
+    Uid::new(name).unwrap()
+}
+
+fn address(n: u32) -> IpAddr {
+    IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n))
+}
+
+async fn fail(lockout: &Lockout, name: &str, from: IpAddr, times: u32) {
+    for _ in 0..times {
+        lockout.failed(&uid(name), from).await;
+    }
+}
+
+#[tokio::test]
+async fn each_count_has_its_limit() {
+    let lockout = Lockout::new(State::memory(), vec!["10.0.9.0/24".parse().unwrap()]);
+    // 10 for one username from one address.
+    fail(&lockout, "a", address(1), 9).await;
+    assert!(!lockout.is_locked(&uid("a"), address(1), false).await);
+    fail(&lockout, "a", address(1), 1).await;
+    assert!(lockout.is_locked(&uid("a"), address(1), false).await);
+    assert!(lockout.is_locked(&uid("a"), address(1), true).await, "a known address falls under this rule too");
+    assert!(!lockout.is_locked(&uid("a"), address(2), false).await);
+    assert!(!lockout.is_locked(&uid("b"), address(1), false).await);
+    // 100 for one username.
+    for n in 2..11 {
+        fail(&lockout, "a", address(n), 9).await;
+    }
+    fail(&lockout, "a", address(12), 8).await;
+    assert!(!lockout.is_locked(&uid("a"), address(20), false).await);
+    fail(&lockout, "a", address(12), 1).await;
+    assert!(lockout.is_locked(&uid("a"), address(20), false).await);
+    assert!(!lockout.is_locked(&uid("a"), address(20), true).await, "a known address does not");
+    // 300 from one address, but from those that many share.
+    for (n, from) in [(0, address(50)), (1, address(0x0900 + 7))] {
+        for user in 0..34 {
+            fail(&lockout, &format!("u{n}-{user}"), from, 9).await;
+        }
+    }
+    assert!(lockout.is_locked(&uid("other"), address(50), false).await);
+    assert!(!lockout.is_locked(&uid("other"), address(50), true).await, "a known address does not");
+    assert!(!lockout.is_locked(&uid("other"), address(0x0900 + 7), false).await);
+}
+
+#[tokio::test]
+async fn failures_are_counted_in_the_process_while_the_store_is_away() {
+    let mut server = RedisServer::start();
+    let state = State::open(&redis::settings(&server.url())).await.unwrap();
+    let lockout = Lockout::new(state, Vec::new());
+    fail(&lockout, "a", address(1), 5).await;
+    server.kill();
+    fail(&lockout, "a", address(1), 9).await;
+    assert!(!lockout.is_locked(&uid("a"), address(1), false).await, "the store's own are not to be had now");
+    fail(&lockout, "a", address(1), 1).await;
+    assert!(lockout.is_locked(&uid("a"), address(1), false).await);
+    server.start_again();
+    let began = std::time::Instant::now();
+    while !lockout.is_locked(&uid("a"), address(1), false).await {
+        assert!(began.elapsed().as_secs() < 5);
+    }
+    assert!(lockout.is_locked(&uid("a"), address(1), false).await, "and count on when it is back");
+}

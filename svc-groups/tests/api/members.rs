@@ -1,0 +1,104 @@
+//! The counts that pages and limits live by.
+
+use crate::helpers::{Backend, TestApp};
+use crate::on_both;
+use diesel::connection::SimpleConnection;
+use std::rc::Rc;
+use std::time::Duration;
+
+on_both! {
+    parallel_joins_and_quits_of_one_user_leave_true_counts
+    pages_are_the_list_wherever_members_left_gaps
+    a_join_that_has_to_wait_for_a_dismissal_finds_no_group
+}
+
+async fn parallel_joins_and_quits_of_one_user_leave_true_counts(backend: Backend) {
+    let app = Rc::new(TestApp::start(backend).await);
+    let id = app.create("admin").await;
+    for call in ["group_join", "group_quit", "group_join"] {
+        let tasks: Vec<_> = (0..30)
+            .map(|_| {
+                let app = app.clone();
+                actix_web::rt::spawn(async move { app.on(id, call, "u").await["ret"] == "ok" })
+            })
+            .collect();
+        let mut ok = 0;
+        for task in tasks {
+            ok += usize::from(task.await.unwrap());
+        }
+        assert_eq!(ok, if call == "group_quit" { 1 } else { 30 });
+        app.is_consistent().await;
+    }
+    assert_eq!(app.members(id).await, ["admin", "u"]);
+    Rc::into_inner(app).unwrap().stop().await;
+}
+
+async fn pages_are_the_list_wherever_members_left_gaps(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let id = app.create("admin").await;
+    // 3,000 places of which every third, and two whole blocks, are empty; past the API, like their counts.
+    let rows = match backend {
+        Backend::Postgres => "SELECT n FROM generate_series(2, 3000) AS t(n)",
+        Backend::Sqlite => {
+            "WITH RECURSIVE t(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM t WHERE n < 3000) SELECT n FROM t"
+        }
+    };
+    for sql in [
+        format!(
+            "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT {id}, 'u' || n, n, 1 FROM ({rows}) AS s \
+             WHERE n % 3 > 0 AND n / 512 NOT IN (2, 3)"
+        ),
+        format!("DELETE FROM membership_blocks WHERE group_id = {id}"),
+        format!(
+            "INSERT INTO membership_blocks SELECT {id}, place / 512, count(*) FROM memberships WHERE group_id = {id} \
+             GROUP BY place / 512"
+        ),
+        format!(
+            "UPDATE groups SET last_place = 3000, members = (SELECT count(*) FROM memberships WHERE group_id = {id}) \
+             WHERE id = {id}"
+        ),
+    ] {
+        app.execute(&sql).await;
+    }
+    // Some leave and some come through the API.
+    for n in [2, 511, 513, 2560, 2999] {
+        app.on(id, "group_quit", &format!("u{n}")).await;
+    }
+    app.join(id, "late").await;
+    app.is_consistent().await;
+    let all = app.members(id).await;
+    assert!(all.len() > 1200 && all.last().unwrap() == "late");
+    for size in [1, 7, 100, 600, 1000] {
+        let pages = all.len().div_ceil(size);
+        for page in [1, 2, pages / 3, pages / 2, pages - 1, pages, pages + 1].into_iter().filter(|p| *p > 0) {
+            let expected = all.chunks(size).nth(page - 1).unwrap_or_default();
+            assert_eq!(app.page(id, page, size).await, expected, "page {page} of {size}");
+        }
+    }
+    app.stop().await;
+}
+
+async fn a_join_that_has_to_wait_for_a_dismissal_finds_no_group(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let id = app.create("admin").await;
+    app.join(id, "early").await;
+    // Remembered by the credential check before.
+    app.groups("u").await;
+    let db = app.db.clone();
+    let dismissal = actix_web::rt::spawn(async move {
+        db.transaction(move |conn| {
+            conn.batch_execute(&format!(
+                "DELETE FROM groups WHERE id = {id}; INSERT INTO dismissed_groups (id) VALUES ({id})"
+            ))?;
+            std::thread::sleep(Duration::from_millis(600));
+            Ok(())
+        })
+        .await
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Still sees the group when it looks, and comes to joining when it is gone.
+    assert_eq!(app.on(id, "group_join", "u").await["reason"], "no such group");
+    dismissal.await.unwrap().unwrap();
+    assert_eq!(app.number("SELECT count(*) AS n FROM memberships WHERE uid = 'u'").await, 0);
+    app.stop().await;
+}

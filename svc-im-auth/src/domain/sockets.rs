@@ -1,0 +1,156 @@
+//! Who may open a socket, and who has to leave for it (contract §2, design §4).
+
+use super::Core;
+use super::tokens::TokenState;
+use crate::sockets::{Control, Ending, Seat};
+use crate::store::tokens as store;
+use crate::{cache, store::tokens::TakeOver};
+use serde_json::{Map, Value};
+use service_kit::presence::{ConnId, Presence, Reason};
+use service_kit::{Code, Error, Result};
+use shared_models::internal::AccountKey;
+use shared_models::{AppId, Platform, Uid};
+use std::time::Duration;
+
+/// Sockets whose tokens could not be looked at are tried again after so long.
+const AGAIN: Duration = Duration::from_millis(500);
+const AT_ONCE: usize = 500;
+
+/// What a client asks of `/ws`.
+pub struct SocketRequest {
+    token: Option<String>,
+    send_id: Option<String>,
+    platform_id: Option<String>,
+}
+
+impl SocketRequest {
+    pub fn of(query: &Map<String, Value>) -> Self {
+        let text = |name: &str| query.get(name).and_then(Value::as_str).filter(|s| !s.is_empty()).map(str::to_owned);
+        Self { token: text("token"), send_id: text("sendID"), platform_id: text("platformID") }
+    }
+}
+
+/// An open socket; dropped, its user is offline on it.
+pub struct OpenSocket {
+    presence: Presence,
+    app_id: AppId,
+    uid: Uid,
+    seat: Seat,
+}
+
+impl OpenSocket {
+    /// Unique among all processes and starts.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.presence.node_id(), self.seat.conn)
+    }
+
+    pub fn control(&self) -> &Control {
+        &self.seat.control
+    }
+}
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.presence.close(&self.app_id, &self.uid, self.seat.conn);
+    }
+}
+
+impl Core {
+    /// Admits a socket. Where an older one of the same user and platform is open, every other token of theirs is
+    /// dead before that one is told to leave.
+    pub async fn open_socket(&self, request: SocketRequest) -> Result<OpenSocket> {
+        let token = request.token.ok_or(Code::TokenMalformed)?;
+        let claims = self.verify_token(&token).await?;
+        let platform = Platform::from_name(&claims.platform).ok_or(Code::TokenInvalid)?;
+        let is_other_user = request.send_id.is_some_and(|id| id != claims.uid.as_str());
+        let is_other_platform = request.platform_id.is_some_and(|id| id.parse() != Ok(platform.number()));
+        if is_other_user || is_other_platform {
+            return Err(Code::TokenInvalid.into());
+        }
+        let seat = self.sockets.seat(self.max_sockets, &claims.jti, platform).ok_or(Code::Overloaded)?;
+        let opened = self.presence.open(&claims.app, &claims.uid, platform, seat.conn).await?;
+        // From here on dropping it, whatever happens, takes the socket out again.
+        let socket = OpenSocket { presence: self.presence.clone(), app_id: claims.app, uid: claims.uid, seat };
+
+        if opened.earlier.is_empty() {
+            // The token may have died between its check and the moment from which a log-out finds this socket.
+            self.require_live(&claims.jti).await?;
+        } else {
+            let key = AccountKey { app_id: socket.app_id.clone(), uid: socket.uid.clone() };
+            self.take_over(key, platform, &claims.jti).await?;
+            for holder in &opened.earlier {
+                if let Err(e) = self.presence.kick(&socket.app_id, &socket.uid, holder, Reason::Replaced).await {
+                    // Its node finds out by itself when it writes its users again.
+                    log::warn!("an earlier socket could not be told to leave: {}", e.chain());
+                }
+            }
+        }
+        Ok(socket)
+    }
+
+    async fn require_live(&self, token_id: &str) -> Result<()> {
+        let id = token_id.to_owned();
+        let row = self.db.read(move |conn| Ok(store::find_token(conn, &id)?)).await?.ok_or(Code::TokenInvalid)?;
+        TokenState::from_number(row.state).require_live()
+    }
+
+    /// Ends every other token of the user and platform, if this one still lives: of two that take over from each
+    /// other at the same moment the first to commit wins, so exactly one token remains.
+    async fn take_over(&self, key: AccountKey, platform: Platform, token_id: &str) -> Result<()> {
+        let id = token_id.to_owned();
+        let kicked = TokenState::Kicked.number();
+        let taken = self.db.transaction(move |conn| Ok(store::take_over(conn, &key, platform, &id, kicked)?)).await?;
+        match taken {
+            TakeOver::Ended(ids) => {
+                self.overwrite_copies(&ids, TokenState::Kicked).await;
+                Ok(())
+            }
+            TakeOver::Dead(state) => {
+                TokenState::from_number(state).require_live()?;
+                Err(Code::TokenInvalid.into())
+            }
+        }
+    }
+
+    /// Overwrites the copies of ended tokens, so that nobody takes them for live any more.
+    pub(super) async fn overwrite_copies(&self, ids: &[String], state: TokenState) {
+        let value = state.number().to_string();
+        let copies: Vec<(String, &str)> = ids.iter().map(|id| (cache::token_state(id), value.as_str())).collect();
+        for copies in copies.chunks(1000) {
+            if let Err(e) = self.state.set_many(copies, cache::TOKEN_STATE_TTL).await {
+                log::warn!("ended tokens may count as live for up to 5 s: {}", e.chain());
+                break;
+            }
+        }
+    }
+
+    /// Looks at the tokens of sockets that are in doubt and ends those whose token is dead; for ever.
+    pub async fn look_after_sockets(self) {
+        loop {
+            let doubtful = self.sockets.doubtful().await;
+            for some in doubtful.chunks(AT_ONCE) {
+                if let Err(e) = self.look_at(some).await {
+                    log::warn!("tokens of open sockets could not be looked at: {}", e.chain());
+                    tokio::time::sleep(AGAIN).await;
+                    self.sockets.doubt_again(some.iter().map(|(conn, _)| *conn));
+                }
+            }
+        }
+    }
+
+    async fn look_at(&self, some: &[(ConnId, String)]) -> Result<(), Error> {
+        let ids: Vec<String> = some.iter().map(|(_, id)| id.clone()).collect();
+        let dead = self.db.read(move |conn| Ok(store::list_ended(conn, &ids)?)).await?;
+        for (id, state) in dead {
+            let ending = match TokenState::from_number(state) {
+                TokenState::Live => continue,
+                TokenState::Kicked => Ending::Replaced,
+                TokenState::Revoked => Ending::LoggedOut,
+            };
+            for (conn, _) in some.iter().filter(|(_, of)| *of == id) {
+                self.sockets.end(*conn, ending);
+            }
+        }
+        Ok(())
+    }
+}

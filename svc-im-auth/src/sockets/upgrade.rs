@@ -1,0 +1,135 @@
+//! `GET /ws` with an upgrade: admitted or refused over the bare stream.
+
+use super::session;
+use crate::domain::{Core, SocketRequest};
+use actix_codec::Framed;
+use actix_http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use actix_http::{HttpMessage, Method, Request, StatusCode, h1, ws};
+use actix_rt::net::TcpStream;
+use service_kit::client::Client;
+use service_kit::params;
+use service_kit::server::{AccessLine, Context, Upgrade};
+use service_kit::wire::{Dialect, FAILURE_HEADER};
+use service_kit::{Code, Error, Kind, Result, log as kit_log};
+use std::borrow::Cow;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+const PATH: &str = "/ws";
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Takes requests that ask for an upgrade, on every worker.
+pub fn upgrade(core: Core, context: Context) -> impl Fn() -> Upgrade + Clone + Send + 'static {
+    move || {
+        let (core, context) = (core.clone(), context.clone());
+        Rc::new(move |req, framed| Box::pin(accept(core.clone(), context.clone(), req, framed)))
+    }
+}
+
+async fn accept(core: Core, context: Context, req: Request, framed: Framed<TcpStream, h1::Codec>) {
+    let began = Instant::now();
+    let parts = framed.into_parts();
+    let mut stream = parts.io;
+    let client = Client::of(req.headers(), req.peer_addr(), context.gateway_token());
+    let tell = |status: u16, outcome: &'static str| {
+        kit_log::with_request_id(&client.request_id, || {
+            context.finished(&AccessLine {
+                method: req.method().as_str(),
+                path: req.path(),
+                route: Cow::Borrowed(PATH),
+                status,
+                outcome: Cow::Borrowed(outcome),
+                client: client.address,
+                took: began.elapsed(),
+            });
+        });
+    };
+    // Answers to earlier requests on the same connection.
+    if stream.write_all(&parts.write_buf).await.is_err() {
+        return;
+    }
+    let admitted = async {
+        let (accept, request) = read(&req)?;
+        Ok((accept, core.open_socket(request).await?))
+    };
+    match admitted.await {
+        Ok((accept, socket)) => {
+            tell(101, "ok");
+            drop(req);
+            let head = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                 sec-websocket-accept: {accept}\r\n\r\n"
+            );
+            let early = parts.read_buf.freeze();
+            // A task of its own: nothing of the request is kept while the socket is open.
+            actix_rt::spawn(async move {
+                if stream.write_all(head.as_bytes()).await.is_err() {
+                    return;
+                }
+                let farewell = session::run(stream, early, socket.name(), socket.control()).await;
+                drop(socket);
+                if let Some(farewell) = farewell {
+                    farewell.say().await;
+                }
+            });
+        }
+        Err(error) => {
+            let status = status_of(&error, req.path());
+            if error.kind().is_fault() {
+                kit_log::with_request_id(&client.request_id, || log::warn!("{}", error.chain()));
+            }
+            tell(status, error.code().name());
+            let _ = timeout(LINGER, refuse(&mut stream, status, &error, req.path())).await;
+        }
+    }
+}
+
+/// The handshake's answer to the key, and what is asked.
+fn read(req: &Request) -> Result<(String, SocketRequest)> {
+    let header = |name| req.headers().get(name).and_then(|v| v.to_str().ok());
+    let is_websocket = header(UPGRADE).is_some_and(|u| u.eq_ignore_ascii_case("websocket"));
+    let path = req.path().strip_suffix('/').unwrap_or(req.path());
+    if path != PATH || req.method() != Method::GET || !is_websocket {
+        return Err(Code::UnknownPath.into());
+    }
+    let (Some(key), Some("13")) = (header(SEC_WEBSOCKET_KEY), header(SEC_WEBSOCKET_VERSION)) else {
+        return Err(Error::new(Code::BadParameter, "Sec-WebSocket-Version: must be 13, with a Sec-WebSocket-Key"));
+    };
+    let accept = String::from_utf8_lossy(&ws::hash_key(key.as_bytes())).into_owned();
+    let query = params::query(req.uri().query().unwrap_or_default())?;
+    Ok((accept, SocketRequest::of(&query)))
+}
+
+/// Before the upgrade HTTP's own status counts (contract §0).
+fn status_of(error: &Error, path: &str) -> u16 {
+    match error.kind() {
+        Kind::NotFound if error.code() == Code::UnknownPath => 404,
+        kind if kind.is_fault() => 503,
+        Kind::Invalid if path.starts_with(PATH) && error.code() == Code::BadParameter => 400,
+        _ => 401,
+    }
+}
+
+async fn refuse(stream: &mut TcpStream, status: u16, error: &Error, path: &str) -> io::Result<()> {
+    let (body, content_type) = Dialect::of_path(path).failure(error);
+    let reason = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or_default();
+    let mut head = format!("HTTP/1.1 {status} {reason}\r\nconnection: close\r\n");
+    let mut field = |name: &str, value: &HeaderValue| {
+        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+    };
+    field(CONTENT_TYPE.as_str(), &HeaderValue::from_static(content_type));
+    field(CONTENT_LENGTH.as_str(), &HeaderValue::from(body.len()));
+    if error.kind().is_fault() {
+        field(FAILURE_HEADER.as_str(), &HeaderValue::from(error.kind().status()));
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
