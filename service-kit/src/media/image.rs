@@ -86,6 +86,15 @@ impl Upload {
         Ok((map, file.map(|content| Self { content, ..upload })))
     }
 
+    /// The next piece, of a body that comes in parts.
+    pub fn push(&mut self, piece: &[u8]) -> Result<()> {
+        if self.content.len() + piece.len() > IMAGE_LIMIT {
+            return Err(too_large());
+        }
+        self.content.extend_from_slice(piece);
+        Ok(())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.content.is_empty()
     }
