@@ -180,7 +180,7 @@ impl Attempt<'_> {
         let visit = self.visit;
         // Only once: the second time it goes by a new connection.
         if lease.reused && self.feed.is_none() && !lease.connection.has_heard() && may_repeat(visit) {
-            visit.worker.shared.own_metrics.retried(&pool.address);
+            visit.worker.shared.own_metrics.retried();
             return Next::Same(pool, self.request(), true);
         }
         pool.address.failed();
