@@ -14,9 +14,18 @@ pub use pool::{Lease, LeaseError, Pool, PoolSettings, Pools, Tried};
 use crate::metrics::GatewayMetrics;
 use crate::settings::HostPort;
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// Whether connecting failed for a reason of this process or machine, which says nothing about the address.
+fn is_local(e: &io::Error) -> bool {
+    // Files and memory for sockets are used up (EMFILE, ENFILE, ENOBUFS); std has no names for these.
+    const USED_UP: [i32; 3] = [24, 23, 105];
+    let used_up = e.raw_os_error().is_some_and(|number| USED_UP.contains(&number));
+    used_up || matches!(e.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::OutOfMemory)
+}
 
 /// A service by name.
 pub struct Upstream {
