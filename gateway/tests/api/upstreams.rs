@@ -2,7 +2,8 @@
 
 use crate::helpers::*;
 use futures_util::future::join_all;
-use service_kit::settings::Seconds;
+use gateway::HostPort;
+use service_kit::settings::{List, Seconds};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -101,6 +102,23 @@ async fn an_address_that_accepts_but_never_answers_stays_out_until_it_does() {
         assert!(began.elapsed() < millis(2_500));
         tokio::time::sleep(millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn readiness_tells_which_services_are_reachable() {
+    let (toy, gone) = (Toy::start(|_| Reply::ok("x")).await, nobody().await);
+    let gate = Gate::with(&[toy.address], |s| {
+        let place = HostPort { host: gone.ip().to_string(), port: gone.port() };
+        *s.upstreams.0.get_mut("groups").unwrap() = List(vec![place]);
+    })
+    .await;
+    let answer = get(gate.internal, "/readyz").await;
+    assert_eq!(answer.status, 200, "an outage elsewhere does not take the gateway out of service");
+    assert_eq!(
+        answer.text(),
+        r#"{"ready":true,"draining":false,"parts":{"friends":"ok","groups":"not reachable","im_auth":"ok","terminal_user":"ok"}}"#
+    );
+    assert_eq!(get(gate.public, "/readyz").await.text(), "ready\n", "outside nobody needs to know");
 }
 
 /// Serves the first request of each connection; closes on any later one without a byte.
