@@ -1,6 +1,7 @@
 //! Assembly and start.
 
 use crate::conn::Conn;
+use crate::crowd::Crowd;
 use crate::door;
 use crate::limit::RateLimit;
 use crate::metrics::GatewayMetrics;
@@ -49,7 +50,7 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
         upstreams,
         rate: RateLimit::new(settings.limits.requests_per_second, settings.limits.burst),
         sockets: Sockets::new(settings.limits.sockets, &own_metrics),
-        connections: Arc::default(),
+        crowd: Crowd::new(&settings.limits, &settings.trusted_proxies.0),
         token,
         context: spec.context(),
         health,
@@ -99,8 +100,8 @@ fn accept(worker: &Worker, stream: TcpStream) -> Result<Accepted, DispatchError>
     let peer = stream.peer_addr().ok();
     // Head and body of an answer may be two writes; the second must not wait for the first to be acknowledged.
     stream.set_nodelay(true)?;
-    let shared = &worker.shared;
-    Ok((worker.watched.watch(stream, &shared.connections, shared.settings.limits.connections), peer))
+    let place = worker.shared.crowd.enter(peer.map(|peer| peer.ip().to_canonical()));
+    Ok((worker.watched.watch(stream, place), peer))
 }
 
 fn upstreams(routes: &Routes, settings: &Settings, metrics: &GatewayMetrics) -> Vec<Arc<Upstream>> {

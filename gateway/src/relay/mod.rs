@@ -42,7 +42,8 @@ pub async fn relay(worker: Rc<Worker>, req: Request, framed: Framed<Conn, h1::Co
     let parts = framed.into_parts();
     let (head, _) = req.into_parts();
     let visit = Visit::new(worker, head);
-    let crowded = parts.io.watch().over_limit;
+    let place = &parts.io.watch().place;
+    let (crowded, seat) = (place.over_limit, place.take_seat());
     let Ok(mut client) = parts.io.into_stream() else { return };
     // Answers to earlier requests on the same connection.
     if write_all(&mut client, &parts.write_buf).await.is_err() {
@@ -53,7 +54,11 @@ pub async fn relay(worker: Rc<Worker>, req: Request, framed: Framed<Conn, h1::Co
             visit.tell(101, "ok");
             if write_all(&mut client, &head).await.is_ok() {
                 let sockets = &visit.worker.shared.sockets;
-                actix_rt::spawn(sockets.track(permit, Pipe::new(client, service, sockets.closing())));
+                let socket = sockets.track(permit, Pipe::new(client, service, sockets.closing()));
+                actix_rt::spawn(async move {
+                    socket.await;
+                    drop(seat);
+                });
             }
         }
         Ok(Opened::Declined { mut service, status, head }) => {

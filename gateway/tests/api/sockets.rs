@@ -167,6 +167,20 @@ async fn a_connection_too_many_opens_no_socket() {
 }
 
 #[tokio::test]
+async fn a_socket_counts_for_the_share_of_its_address() {
+    let toy = echo().await;
+    let gate = Gate::with(&[toy.address], |s| s.limits.connections_per_address = 1).await;
+    let (socket, _) = open(&gate, "").await;
+    assert_eq!(get(gate.public, "/healthz").await.status, 503);
+    drop(socket);
+    let began = Instant::now();
+    while get(gate.public, "/healthz").await.status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(3));
+        tokio::time::sleep(millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn whoever_resets_is_gone_at_once() {
     let toy = echo().await;
     let gate = Gate::to(&toy).await;
