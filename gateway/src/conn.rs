@@ -5,13 +5,12 @@
 //! So the stream itself knows whether a request is being served and since when a write waits, and a sweep of each
 //! worker ends the connections that are overdue.
 
+use crate::crowd::Place;
 use service_kit::server::{HEAD_TIMEOUT, KEEP_ALIVE};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -33,15 +32,7 @@ pub struct Watch {
     blocked: Cell<Option<Instant>>,
     overdue: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    count: Arc<AtomicUsize>,
-    /// There were more connections than allowed when this one came.
-    pub over_limit: bool,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
+    pub place: Place,
 }
 
 /// A request is being served while this lives.
@@ -86,17 +77,15 @@ impl Watch {
 pub struct Watched(RefCell<Vec<Weak<Watch>>>);
 
 impl Watched {
-    /// Takes a connection under watch. `count` counts those of all workers.
-    pub fn watch(&self, stream: TcpStream, count: &Arc<AtomicUsize>, limit: usize) -> Conn {
-        let others = count.fetch_add(1, Ordering::Relaxed);
+    /// Takes a connection under watch.
+    pub fn watch(&self, stream: TcpStream, place: Place) -> Conn {
         let watch = Rc::new(Watch {
             busy: Cell::new(false),
             since: Cell::new(Instant::now()),
             blocked: Cell::new(None),
             overdue: Cell::new(false),
             waker: RefCell::new(None),
-            count: Arc::clone(count),
-            over_limit: others >= limit,
+            place,
         });
         self.0.borrow_mut().push(Rc::downgrade(&watch));
         Conn { stream: Some(stream), watch }
@@ -181,6 +170,8 @@ impl AsyncWrite for Conn {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::crowd::Crowd;
+    use crate::settings::Limits;
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
@@ -193,9 +184,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let (watched, count) = (Watched::default(), Arc::default());
-        let mut conn = watched.watch(stream, &count, 1);
-        assert!(!conn.watch.over_limit);
+        let watched = Watched::default();
+        let mut conn = watched.watch(stream, Crowd::new(&Limits::default(), &[]).enter(None));
+        assert!(!conn.watch.place.over_limit);
 
         let watch = Rc::clone(conn.watch());
         let reading = actix_rt::spawn(async move { conn.read_u8().await.unwrap_err().kind() });
@@ -214,7 +205,6 @@ mod tests {
         assert_eq!(reading.await.unwrap(), io::ErrorKind::TimedOut);
 
         drop((busy, watch));
-        assert_eq!(count.load(Ordering::Relaxed), 0);
         watched.sweep(Duration::from_secs(5));
         assert!(watched.0.borrow().is_empty());
     }

@@ -38,7 +38,7 @@ const SMALL_TIME: Duration = Duration::from_millis(500);
 
 pub async fn serve(worker: Rc<Worker>, req: Request) -> Response<Body> {
     let watch = req.conn_data::<Rc<Watch>>().cloned();
-    let crowded = watch.as_ref().is_some_and(|watch| watch.over_limit);
+    let crowded = watch.as_ref().is_some_and(|watch| watch.place.over_limit);
     let busy = Busy::new(watch);
     let (head, payload) = req.into_parts();
     let visit = Visit::new(worker, head);

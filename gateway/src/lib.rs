@@ -6,6 +6,7 @@
 
 mod conn;
 mod cors;
+mod crowd;
 mod door;
 mod fail;
 mod forward;

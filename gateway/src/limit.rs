@@ -73,8 +73,8 @@ impl RateLimit {
     }
 }
 
-/// What a rate is counted by: the address, of IPv6 the network that one customer has.
-fn customer(address: IpAddr) -> u128 {
+/// What is counted by address: the address, of IPv6 the network that one customer has.
+pub fn customer(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(a) => u128::from(a.to_bits()),
         IpAddr::V6(a) => a.to_bits() >> 64 | 1 << 64,

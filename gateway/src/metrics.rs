@@ -1,6 +1,5 @@
 //! The gateway's own metrics, beside those of every server.
 
-use crate::upstream::Address;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -59,7 +58,7 @@ impl GatewayMetrics {
         self.0.ejections.get_or_create(&[("upstream", label(upstream))]).inc();
     }
 
-    pub fn retried(&self, _: &Address) {
+    pub fn retried(&self) {
         self.0.retries.inc();
     }
 

@@ -1,6 +1,7 @@
 //! Assembly and start.
 
 use crate::conn::Conn;
+use crate::crowd::Crowd;
 use crate::door;
 use crate::limit::RateLimit;
 use crate::metrics::GatewayMetrics;
@@ -14,11 +15,11 @@ use actix_http::error::DispatchError;
 use actix_http::{Request, h1};
 use actix_service::{ServiceFactoryExt, fn_service};
 use http::HeaderValue;
-use service_kit::health::Health;
+use service_kit::health::{Health, HealthBuilder};
 use service_kit::metrics::Metrics;
 use service_kit::server::{Listeners, Running, Spec, http, listen_internal};
 use service_kit::settings::Common;
-use service_kit::{Error, Result};
+use service_kit::{Code, Error, Result};
 use std::convert::Infallible;
 use std::future::ready;
 use std::rc::Rc;
@@ -34,12 +35,29 @@ pub async fn start(common: Common, settings: Settings) -> Result<Running> {
 pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>) -> Result<Running> {
     let listeners = Listeners::bind(&settings)?;
     let addresses = listeners.addresses().map_err(Error::internal)?;
-    let health = Health::default();
     let metrics = Metrics::new("gateway");
+    let own_metrics = GatewayMetrics::new(&metrics);
+    let routes = Routes::new(&settings.routes, &settings.upstreams).map_err(Error::internal)?;
+    let upstreams = upstreams(&routes, &settings, &own_metrics);
+    let health = health(&upstreams);
     let mut spec = Spec::new("gateway", &common, health.clone(), metrics.clone());
     spec.metrics.extend(others);
 
-    let shared = Arc::new(share(&spec, settings, health, metrics)?);
+    let mut token = HeaderValue::from_str(spec.gateway_token.expose()).map_err(Error::internal)?;
+    token.set_sensitive(true);
+    let shared = Arc::new(Shared {
+        routes,
+        upstreams,
+        rate: RateLimit::new(settings.limits.requests_per_second, settings.limits.burst),
+        sockets: Sockets::new(settings.limits.sockets, &own_metrics),
+        crowd: Crowd::new(&settings.limits, &settings.trusted_proxies.0),
+        token,
+        context: spec.context(),
+        health,
+        metrics,
+        own_metrics,
+        settings,
+    });
     let keeper = Keeper::start(&shared.upstreams, shared.settings.timeouts.connect.into()).await;
 
     let builder = spec.builder();
@@ -82,32 +100,32 @@ fn accept(worker: &Worker, stream: TcpStream) -> Result<Accepted, DispatchError>
     let peer = stream.peer_addr().ok();
     // Head and body of an answer may be two writes; the second must not wait for the first to be acknowledged.
     stream.set_nodelay(true)?;
-    let shared = &worker.shared;
-    Ok((worker.watched.watch(stream, &shared.connections, shared.settings.limits.connections), peer))
+    let place = worker.shared.crowd.enter(peer.map(|peer| peer.ip().to_canonical()));
+    Ok((worker.watched.watch(stream, place), peer))
 }
 
-fn share(spec: &Spec, settings: Settings, health: Health, metrics: Metrics) -> Result<Shared> {
-    let own_metrics = GatewayMetrics::new(&metrics);
+fn upstreams(routes: &Routes, settings: &Settings, metrics: &GatewayMetrics) -> Vec<Arc<Upstream>> {
     let clock = Clock::start();
-    let routes = Routes::new(&settings.routes, &settings.upstreams).map_err(Error::internal)?;
     let upstream = |name: &String| {
         let places = settings.upstreams.0.get(name).map(|places| places.0.as_slice()).unwrap_or_default();
-        Arc::new(Upstream::new(name, places, clock.clone(), own_metrics.clone()))
+        Arc::new(Upstream::new(name, places, clock.clone(), metrics.clone()))
     };
-    let upstreams = routes.upstream_names().iter().map(upstream).collect();
-    let mut token = HeaderValue::from_str(spec.gateway_token.expose()).map_err(Error::internal)?;
-    token.set_sensitive(true);
-    Ok(Shared {
-        routes,
-        upstreams,
-        rate: RateLimit::new(settings.limits.requests_per_second, settings.limits.burst),
-        sockets: Sockets::new(settings.limits.sockets, &own_metrics),
-        connections: Arc::default(),
-        token,
-        context: spec.context(),
-        health,
-        metrics,
-        own_metrics,
-        settings,
-    })
+    routes.upstream_names().iter().map(upstream).collect()
+}
+
+/// Tells which services are reachable; the gateway is ready whether they are or not (design §5.8).
+fn health(upstreams: &[Arc<Upstream>]) -> Health {
+    let part = |health: HealthBuilder, upstream: &Arc<Upstream>| {
+        // A few names out of the settings, once for each start: parts have static names.
+        let name: &'static str = upstream.name.clone().leak();
+        let upstream = Arc::clone(upstream);
+        health.part(name, move || {
+            let upstream = Arc::clone(&upstream);
+            async move {
+                let reachable = upstream.is_reachable().await;
+                if reachable { Ok(()) } else { Err(Error::new(Code::UpstreamDown, "not reachable")) }
+            }
+        })
+    };
+    upstreams.iter().fold(Health::builder(), part).build()
 }

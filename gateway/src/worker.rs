@@ -1,6 +1,7 @@
 //! What one worker thread has of its own, and what it shares with the others.
 
 use crate::conn::Watched;
+use crate::crowd::Crowd;
 use crate::ids::Ids;
 use crate::limit::RateLimit;
 use crate::metrics::GatewayMetrics;
@@ -14,7 +15,6 @@ use service_kit::metrics::{Metrics, RouteMetrics};
 use service_kit::server::Context;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// What all workers share.
@@ -24,7 +24,7 @@ pub struct Shared {
     pub upstreams: Vec<Arc<Upstream>>,
     pub rate: Option<RateLimit>,
     pub sockets: Sockets,
-    pub connections: Arc<AtomicUsize>,
+    pub crowd: Arc<Crowd>,
     pub token: HeaderValue,
     pub context: Context,
     pub health: Health,

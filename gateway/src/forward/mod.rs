@@ -109,6 +109,10 @@ impl Attempt<'_> {
                     last = Error::from(Code::UpstreamDown).because(e);
                     continue;
                 }
+                Err(LeaseError::Local(e)) => {
+                    last = Error::from(Code::Overloaded).because(e);
+                    continue;
+                }
                 Err(LeaseError::Full) => {
                     last = Code::Overloaded.into();
                     full += 1;
@@ -127,7 +131,7 @@ impl Attempt<'_> {
                     return Err(Error::new(Code::BadBody, "the request's body did not come in time"));
                 }
                 Err(TooSlow::Service) => {
-                    pool.address.failed();
+                    pool.address.failed(sent);
                     return Err(Code::UpstreamTimeout.into());
                 }
             };
@@ -137,10 +141,10 @@ impl Attempt<'_> {
                     Next::Same(pool, back, stale >= MAX_STALE)
                 }
                 Some(back) => {
-                    pool.address.failed();
+                    pool.address.failed(sent);
                     Next::Other(back, Error::from(Code::UpstreamDown).because(failed.into_error()))
                 }
-                None => self.sent_in_vain(pool, &lease, failed.into_error()),
+                None => self.sent_in_vain(pool, &lease, sent, failed.into_error()),
             };
             match next {
                 Next::Same(pool, back, fresh) => {
@@ -171,7 +175,7 @@ impl Attempt<'_> {
     }
 
     /// The request was sent, at least in part, and no answer came.
-    fn sent_in_vain(&self, pool: Rc<Pool>, lease: &Lease, e: hyper::Error) -> Next {
+    fn sent_in_vain(&self, pool: Rc<Pool>, lease: &Lease, sent: u64, e: hyper::Error) -> Next {
         match self.feed.as_ref().map(|feed| feed.state()) {
             Some(State::TooLarge) => return Next::GiveUp(Code::BodyTooLarge.into()),
             Some(State::Broken) => return Next::GiveUp(Code::BadBody.into()),
@@ -180,10 +184,10 @@ impl Attempt<'_> {
         let visit = self.visit;
         // Only once: the second time it goes by a new connection.
         if lease.reused && self.feed.is_none() && !lease.connection.has_heard() && may_repeat(visit) {
-            visit.worker.shared.own_metrics.retried(&pool.address);
+            visit.worker.shared.own_metrics.retried();
             return Next::Same(pool, self.request(), true);
         }
-        pool.address.failed();
+        pool.address.failed(sent);
         Next::GiveUp(Error::from(Code::BadUpstream).because(e))
     }
 
@@ -191,7 +195,7 @@ impl Attempt<'_> {
         let (parts, mut rest) = answer.into_parts();
         let status = StatusCode::from_u16(parts.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
         if status.is_informational() {
-            lease.pool.address.failed();
+            lease.pool.address.failed(sent);
             return Err(Error::from(Code::BadUpstream).because("an upgrade nobody asked for"));
         }
         let ending = is_draining(&parts.headers);

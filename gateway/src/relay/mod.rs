@@ -42,17 +42,23 @@ pub async fn relay(worker: Rc<Worker>, req: Request, framed: Framed<Conn, h1::Co
     let parts = framed.into_parts();
     let (head, _) = req.into_parts();
     let visit = Visit::new(worker, head);
+    let place = &parts.io.watch().place;
+    let (crowded, seat) = (place.over_limit, place.take_seat());
     let Ok(mut client) = parts.io.into_stream() else { return };
     // Answers to earlier requests on the same connection.
     if write_all(&mut client, &parts.write_buf).await.is_err() {
         return;
     }
-    match open(&visit, parts.read_buf.freeze()).await {
+    match open(&visit, crowded, parts.read_buf.freeze()).await {
         Ok(Opened::Switched { service, head, permit }) => {
             visit.tell(101, "ok");
             if write_all(&mut client, &head).await.is_ok() {
                 let sockets = &visit.worker.shared.sockets;
-                actix_rt::spawn(sockets.track(permit, Pipe::new(client, service, sockets.closing())));
+                let socket = sockets.track(permit, Pipe::new(client, service, sockets.closing()));
+                actix_rt::spawn(async move {
+                    socket.await;
+                    drop(seat);
+                });
             }
         }
         Ok(Opened::Declined { mut service, status, head }) => {
@@ -71,8 +77,11 @@ pub async fn relay(worker: Rc<Worker>, req: Request, framed: Framed<Conn, h1::Co
     }
 }
 
-async fn open(visit: &Visit, rest: Bytes) -> Result<Opened, Error> {
+async fn open(visit: &Visit, crowded: bool, rest: Bytes) -> Result<Opened, Error> {
     let path = path::check(&visit.head.uri).ok_or(Code::UnknownPath)?;
+    if crowded {
+        return Err(Code::Overloaded.into());
+    }
     if path.strip_suffix('/').unwrap_or(path) != PATH || visit.head.method == Method::CONNECT {
         return Err(Code::UnknownPath.into());
     }

@@ -43,7 +43,7 @@ pub async fn open(visit: &Visit, service: usize, rest: Bytes, permit: Permit) ->
     let answer = match timeout(visit.worker.shared.settings.timeouts.answer.into(), exchange).await {
         Ok(Ok(Some(answer))) => answer,
         failed => {
-            pool.address.failed();
+            pool.address.failed(sent);
             return Err(match failed {
                 Err(_) => Code::UpstreamTimeout.into(),
                 Ok(Err(e)) => Error::from(Code::BadUpstream).because(e),
@@ -69,7 +69,8 @@ async fn dial(visit: &Visit, service: usize) -> Result<(TcpStream, Rc<Pool>), Er
                 stream.set_nodelay(true).map_err(|e| Error::from(Code::UpstreamDown).because(e))?;
                 return Ok((stream, picked.0));
             }
-            Err(LeaseError::Refused(e)) => last = last.because(e),
+            Err(LeaseError::Refused(e)) => last = Error::from(Code::UpstreamDown).because(e),
+            Err(LeaseError::Local(e)) => last = Error::from(Code::Overloaded).because(e),
             Err(LeaseError::Full) => {}
         }
     }

@@ -50,32 +50,41 @@ struct Way {
     moved: bool,
 }
 
+/// Which end of a direction is broken.
+enum Broken {
+    From,
+    To,
+}
+
 impl Pipe {
     pub fn new(client: TcpStream, service: TcpStream, closing: WaitForCancellationFutureOwned) -> Self {
         let (up, down) = (Way::default(), Way::default());
         Self { client, service, up, down, closing: Some(Box::pin(closing)), timer: None }
     }
 
-    fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.closing.as_mut().is_some_and(|closing| closing.as_mut().poll(cx).is_ready()) {
             self.closing = None;
             // The service closes the socket in its own words, which then go to the client.
             self.up.ended = true;
         }
         if !self.down.over {
-            if let Poll::Ready(Err(_)) = self.up.poll(cx, &self.client, &mut self.service) {
+            match self.up.poll(cx, &self.client, &mut self.service) {
+                // Nobody is left to be told anything; the service must know it now, not when it next writes.
+                Poll::Ready(Err(Broken::From)) => return Poll::Ready(()),
                 // The service takes nothing any more; what it has said already still goes to the client.
-                self.up.over = true;
+                Poll::Ready(Err(Broken::To)) => self.up.over = true,
+                _ => {}
             }
-            if let Poll::Ready(result) = self.down.poll(cx, &self.service, &mut self.client) {
-                result?;
-                self.timer = None;
+            match self.down.poll(cx, &self.service, &mut self.client) {
+                Poll::Ready(Ok(())) => self.timer = None,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
             }
         }
         if self.down.over {
             // Leaving bytes of the client unread would reset the connection, and with it what it has yet to read.
-            ready!(self.poll_discard(cx))?;
-            return Poll::Ready(Ok(()));
+            return self.poll_discard(cx).map(drop);
         }
         self.poll_timer(cx)
     }
@@ -97,7 +106,7 @@ impl Pipe {
     }
 
     /// A side that takes nothing, or a service that stays when its client has gone, has limited time.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let stuck = !self.up.kept.is_empty() || !self.down.kept.is_empty();
         if std::mem::take(&mut self.up.moved) | std::mem::take(&mut self.down.moved) || !(stuck || self.up.over) {
             self.timer = None;
@@ -106,7 +115,7 @@ impl Pipe {
             return Poll::Pending;
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(STALL)));
-        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        timer.as_mut().poll(cx)
     }
 }
 
@@ -114,48 +123,53 @@ impl Future for Pipe {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // However a socket ends: it is over, and neither side is there to be told more.
-        self.poll_both(cx).map(drop)
+        // However a socket ends: it is over, and the end of the streams tells both sides.
+        self.poll_both(cx)
     }
 }
 
 impl Way {
     /// Ready when this direction is over.
-    fn poll(&mut self, cx: &mut Context<'_>, from: &TcpStream, to: &mut TcpStream) -> Poll<io::Result<()>> {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &TcpStream, to: &mut TcpStream) -> Poll<Result<(), Broken>> {
         if self.over {
             return Poll::Ready(Ok(()));
         }
         for _ in 0..TURNS {
             while !self.kept.is_empty() {
-                let n = ready!(Pin::new(&mut *to).poll_write(cx, &self.kept))?;
+                let Ok(n) = ready!(Pin::new(&mut *to).poll_write(cx, &self.kept)) else {
+                    return Poll::Ready(Err(Broken::To));
+                };
                 self.kept.advance(n);
                 self.moved = true;
             }
             if self.ended {
-                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
-                self.over = true;
-                return Poll::Ready(Ok(()));
+                self.over = ready!(Pin::new(&mut *to).poll_shutdown(cx)).is_ok();
+                return Poll::Ready(if self.over { Ok(()) } else { Err(Broken::To) });
             }
-            ready!(from.poll_read_ready(cx))?;
-            match SHARED.with_borrow_mut(|buffer| self.carry(buffer, from, to)) {
-                Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(e)),
-                _ => {}
+            if ready!(from.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(Err(Broken::From));
             }
+            SHARED.with_borrow_mut(|buffer| self.carry(buffer, from, to))?;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    fn carry(&mut self, buffer: &mut [u8], from: &TcpStream, to: &TcpStream) -> io::Result<()> {
-        let n = from.try_read(buffer)?;
+    fn carry(&mut self, buffer: &mut [u8], from: &TcpStream, to: &TcpStream) -> Result<(), Broken> {
+        let n = match from.try_read(buffer) {
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(_) => return Err(Broken::From),
+        };
         if n == 0 {
             self.ended = true;
             return Ok(());
         }
         self.moved = true;
         let written = match to.try_write(&buffer[..n]) {
-            Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Err(e),
-            written => written.unwrap_or(0),
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => return Err(Broken::To),
         };
         self.kept = Bytes::copy_from_slice(&buffer[written..n]);
         Ok(())

@@ -64,6 +64,9 @@ pub struct Limits {
     pub header: usize,
     /// Client connections that are served, in all; more are told so.
     pub connections: usize,
+    /// Of these and of the sockets, how many from one address (IPv6: one /64) that is not a trusted proxy's; 0 = any
+    /// number.
+    pub connections_per_address: usize,
     /// Open WebSockets, in all.
     pub sockets: usize,
     /// Connections to one address of a service, per worker thread.
@@ -80,6 +83,7 @@ impl Default for Limits {
             body: 8 << 20,
             header: 64 << 10,
             connections: 20_000,
+            connections_per_address: 0,
             sockets: 20_000,
             upstream_connections: 1_000,
             requests_per_second: 0,

@@ -11,12 +11,13 @@
 //! or an answer to a later request does not say so any more.
 //!
 //! *Down*: connecting failed, or several requests in a row got no answer. The keeper tries it with growing pauses and
-//! takes it back when it accepts.
+//! takes it back when it answers (that it accepts proves little: the kernel accepts for a process that is frozen). Until
+//! a request too gets an answer it is on trial: one failure takes it out again, for longer each time.
 
 use crate::metrics::GatewayMetrics;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Requests in a row without an answer before an address counts as down.
@@ -24,6 +25,8 @@ const FAILURES: u32 = 5;
 const FIRST_PAUSE: u64 = 250;
 /// Shorter than any drain, so that a new process is known before the next one ends.
 const LONGEST_PAUSE: u64 = 1_000;
+/// For what answers the keeper but no requests.
+const LONGEST_TRIAL_PAUSE: u64 = 8_000;
 /// How long the mark of a service that says that it ends is believed.
 const DRAINING: u64 = 25_000;
 /// The same where only the connection was said to end, which has other reasons too.
@@ -54,6 +57,9 @@ pub struct Address {
     upstream: String,
     /// Since when it is down.
     down: AtomicU64,
+    /// When it was taken back, and whether no request has been answered since.
+    back: AtomicU64,
+    trial: AtomicBool,
     /// When it said that it ends, and until when that counts.
     drained: AtomicU64,
     drained_until: AtomicU64,
@@ -70,6 +76,8 @@ impl Address {
             metrics,
             upstream: upstream.to_owned(),
             down: AtomicU64::new(0),
+            back: AtomicU64::new(0),
+            trial: AtomicBool::new(false),
             drained: AtomicU64::new(0),
             drained_until: AtomicU64::new(0),
             failures: AtomicU32::new(0),
@@ -80,6 +88,10 @@ impl Address {
 
     pub fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed) != 0
     }
 
     /// 0 = up; otherwise the lower, the better.
@@ -97,7 +109,7 @@ impl Address {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
-        if self.down.load(Ordering::Relaxed) != 0 {
+        if self.is_down() || self.trial.load(Ordering::Relaxed) {
             self.take_back();
         }
         if draining || close {
@@ -117,6 +129,10 @@ impl Address {
 
     /// Connecting failed.
     pub fn refused(&self) {
+        self.take_out(LONGEST_PAUSE);
+    }
+
+    fn take_out(&self, longest_pause: u64) {
         let now = self.now();
         // A listener that is gone belonged to a process that is gone, and with it its mark.
         self.drained_until.store(0, Ordering::Relaxed);
@@ -126,17 +142,27 @@ impl Address {
         }
         let pause = self.pause.load(Ordering::Relaxed);
         self.next_probe.store(now + pause, Ordering::Relaxed);
-        self.pause.store((pause * 2).min(LONGEST_PAUSE), Ordering::Relaxed);
+        self.pause.store((pause * 2).min(longest_pause), Ordering::Relaxed);
     }
 
-    /// A request was sent and no answer came.
-    pub fn failed(&self) {
-        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
-            self.refused();
+    /// A request was sent at `sent` and no answer came.
+    pub fn failed(&self, sent: u64) {
+        // What was sent before it was taken out says nothing about what it is now.
+        if self.is_down() || sent < self.back.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.trial.swap(false, Ordering::Relaxed) {
+            self.take_out(LONGEST_TRIAL_PAUSE);
+        } else if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
+            self.take_out(LONGEST_PAUSE);
         }
     }
 
     fn take_back(&self) {
+        self.trial.store(false, Ordering::Relaxed);
+        if self.is_down() {
+            self.back.store(self.now(), Ordering::Relaxed);
+        }
         if self.down.swap(0, Ordering::Relaxed) != 0 {
             log::info!("{} {}: up", self.upstream, self.socket);
         }
@@ -147,7 +173,7 @@ impl Address {
     /// Whether the keeper should try it now; only once until it says how that went.
     pub fn claim_probe(&self) -> bool {
         let now = self.now();
-        let marked = self.down.load(Ordering::Relaxed) != 0 || self.drained_until.load(Ordering::Relaxed) > now;
+        let marked = self.is_down() || self.drained_until.load(Ordering::Relaxed) > now;
         let due = self.next_probe.load(Ordering::Relaxed);
         let claimed = now + 60_000;
         marked
@@ -155,17 +181,18 @@ impl Address {
             && self.next_probe.compare_exchange(due, claimed, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// How the keeper's try went.
-    pub fn probed(&self, accepts: bool) {
-        if !accepts {
-            self.refused();
-        } else if self.down.load(Ordering::Relaxed) != 0 {
-            // It keeps its pause until a request succeeds: what accepts but never answers is tried less and less.
-            let pause = self.pause.load(Ordering::Relaxed);
-            self.take_back();
-            self.pause.store(pause, Ordering::Relaxed);
-        } else {
-            self.next_probe.store(self.now() + DRAINING_PAUSE, Ordering::Relaxed);
+    /// How the keeper's try went: one that is down should answer, one that drains accept. `None`: it could not try.
+    pub fn probed(&self, sound: Option<bool>) {
+        match sound {
+            Some(false) => self.refused(),
+            Some(true) if self.is_down() => {
+                let pause = self.pause.load(Ordering::Relaxed);
+                self.take_back();
+                // Kept until a request succeeds.
+                self.pause.store(pause, Ordering::Relaxed);
+                self.trial.store(true, Ordering::Relaxed);
+            }
+            _ => self.next_probe.store(self.now() + DRAINING_PAUSE, Ordering::Relaxed),
         }
     }
 
@@ -197,32 +224,57 @@ mod tests {
         assert!(a.rank() < b.rank(), "who drains longer may be back sooner");
         a.answered(a.now() + 1, PLAIN);
         assert_eq!(a.rank(), 0);
-        b.probed(false);
+        b.probed(Some(false));
         assert!(b.rank() > 1 << 62);
-        b.probed(true);
+        b.probed(Some(true));
         assert_eq!(b.rank(), 0, "refused and then accepted: a new process");
     }
 
     #[test]
-    fn an_address_without_answers_is_down_until_it_accepts() {
+    fn an_address_without_answers_is_down_until_it_answers() {
         let a = address();
         for _ in 1..FAILURES {
-            a.failed();
+            a.failed(1);
             assert_eq!(a.rank(), 0);
         }
         a.answered(1, PLAIN);
-        a.failed();
+        a.failed(1);
         assert_eq!(a.rank(), 0, "only failures in a row count");
-        (1..FAILURES).for_each(|_| a.failed());
+        (1..FAILURES).for_each(|_| a.failed(1));
         assert!(a.rank() > 1 << 62);
         assert!(!a.claim_probe(), "after a pause");
         std::thread::sleep(Duration::from_millis(FIRST_PAUSE + 10));
         assert!(a.claim_probe());
         assert!(!a.claim_probe(), "one at a time");
-        a.probed(true);
+        a.probed(Some(true));
         assert_eq!(a.rank(), 0);
         a.refused();
         a.answered(1, PLAIN);
         assert_eq!(a.rank(), 0, "an answer is proof enough");
+    }
+
+    #[test]
+    fn an_address_taken_back_is_on_trial_until_a_request_is_answered() {
+        let a = address();
+        a.refused();
+        std::thread::sleep(Duration::from_millis(3));
+        a.probed(Some(true));
+        a.failed(1);
+        assert_eq!(a.rank(), 0, "sent before it was taken out");
+        a.failed(a.now());
+        assert!(a.is_down(), "once is enough");
+        for _ in 0..10 {
+            a.probed(Some(true));
+            a.failed(a.now());
+        }
+        assert_eq!(a.pause.load(Ordering::Relaxed), LONGEST_TRIAL_PAUSE, "tried less and less");
+        a.probed(Some(true));
+        a.answered(a.now(), PLAIN);
+        a.failed(a.now());
+        assert!(!a.is_down(), "the trial is over");
+        assert_eq!(a.pause.load(Ordering::Relaxed), FIRST_PAUSE);
+        a.refused();
+        a.probed(None);
+        assert!(a.is_down(), "nothing was learnt");
     }
 }

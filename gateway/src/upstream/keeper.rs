@@ -1,12 +1,13 @@
 //! Looks after all addresses, off the workers: resolves names anew and tries addresses that are down or draining.
 
-use super::{Address, Upstream};
+use super::{Address, Upstream, is_local};
 use crate::settings::HostPort;
 use futures_util::future::join_all;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -17,6 +18,8 @@ const RESOLVE: Duration = Duration::from_secs(2);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The start waits so long for the names; later ones are found as they come.
 const FIRST_RESOLVE: Duration = Duration::from_secs(2);
+/// A service has this long to answer the keeper.
+const ANSWER: Duration = Duration::from_secs(1);
 /// More addresses than this are left out.
 const MAX_ADDRESSES: usize = 64;
 
@@ -88,12 +91,29 @@ async fn keep_probing(upstreams: Vec<Arc<Upstream>>, connect: Duration) {
         for address in upstreams.iter().flat_map(|u| u.addresses().to_vec()) {
             if address.claim_probe() {
                 tokio::spawn(async move {
-                    let tried = timeout(connect, TcpStream::connect(address.socket)).await;
-                    address.probed(matches!(tried, Ok(Ok(_))));
+                    let tried = probe(&address, connect).await;
+                    address.probed(match tried {
+                        Err(e) if is_local(&e) => None,
+                        tried => Some(tried.is_ok()),
+                    });
                 });
             }
         }
     }
+}
+
+async fn probe(address: &Address, connect: Duration) -> io::Result<()> {
+    let mut stream = timeout(connect, TcpStream::connect(address.socket)).await??;
+    // Of one that drains it matters only whether it still accepts.
+    if address.is_down() { timeout(ANSWER, ask(&mut stream)).await? } else { Ok(()) }
+}
+
+/// Whether anything but the kernel is there. No service has the path, and any answer will do.
+async fn ask(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n").await?;
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer).await?;
+    if answer == *b"HTTP/1." { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
 #[cfg(test)]

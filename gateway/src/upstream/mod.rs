@@ -13,10 +13,27 @@ pub use pool::{Lease, LeaseError, Pool, PoolSettings, Pools, Tried};
 
 use crate::metrics::GatewayMetrics;
 use crate::settings::HostPort;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Whoever asks for the health of the gateway does not wait longer than this for a service.
+const LOOK: Duration = Duration::from_millis(700);
+
+/// Whether connecting failed for a reason of this process or machine, which says nothing about the address.
+fn is_local(e: &io::Error) -> bool {
+    // Files and memory for sockets are used up (EMFILE, ENFILE, ENOBUFS); std has no names for these.
+    const USED_UP: [i32; 3] = [24, 23, 105];
+    let used_up = e.raw_os_error().is_some_and(|number| USED_UP.contains(&number));
+    used_up || matches!(e.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::OutOfMemory)
+}
 
 /// A service by name.
 pub struct Upstream {
@@ -47,6 +64,22 @@ impl Upstream {
 
     pub fn addresses(&self) -> Arc<[Arc<Address>]> {
         Arc::clone(&self.addresses.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether any of its addresses takes connections now and is not known to answer none.
+    pub async fn is_reachable(&self) -> bool {
+        let addresses = self.addresses();
+        let accepts = |address: &Arc<Address>| {
+            let (socket, down) = (address.socket, address.is_down());
+            async move { !down && matches!(timeout(LOOK, TcpStream::connect(socket)).await, Ok(Ok(_))) }
+        };
+        let mut looking: FuturesUnordered<_> = addresses.iter().map(accepts).collect();
+        while let Some(accepts) = looking.next().await {
+            if accepts {
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes what the names stand for now; what is known of an address that stays is kept.

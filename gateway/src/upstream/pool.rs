@@ -3,7 +3,7 @@
 //! A lease is the right to one connection at a time; their number per address is bounded, so idle and leased
 //! connections together are too.
 
-use super::{Address, Connection, Upstream};
+use super::{Address, Connection, Upstream, is_local};
 use crate::metrics::GatewayMetrics;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -60,6 +60,8 @@ pub struct Picked(pub Rc<Pool>);
 pub enum LeaseError {
     /// The address takes no connections.
     Refused(std::io::Error),
+    /// This process or machine has no means to connect.
+    Local(std::io::Error),
     /// All are in use.
     Full,
 }
@@ -161,6 +163,9 @@ impl Pool {
     }
 
     fn refused(&self, e: std::io::Error) -> LeaseError {
+        if is_local(&e) {
+            return LeaseError::Local(e);
+        }
         self.address.refused();
         LeaseError::Refused(e)
     }
@@ -215,6 +220,34 @@ impl Lease {
     pub fn give_back(self) {
         if !self.connection.is_closed() {
             self.pool.idle.borrow_mut().push((self.connection, Instant::now()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::Clock;
+    use service_kit::metrics::Metrics;
+    use std::io::Error;
+
+    #[test]
+    fn an_address_is_not_down_because_we_have_no_files_left() {
+        let metrics = GatewayMetrics::new(&Metrics::new("gateway"));
+        let socket = SocketAddr::from(([127, 0, 0, 1], 1));
+        let address = Arc::new(Address::new("x", socket, Clock::start(), metrics.clone()));
+        let time = Duration::from_secs(1);
+        let pool = Pool::new(Arc::clone(&address), PoolSettings { size: 1, connect: time, idle: time, metrics });
+        // EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS
+        for number in [24, 23, 99, 105] {
+            assert!(matches!(pool.refused(Error::from_raw_os_error(number)), LeaseError::Local(_)), "{number}");
+            assert!(!address.is_down(), "{number}");
+        }
+        // ECONNREFUSED, EHOSTUNREACH
+        for number in [111, 113] {
+            assert!(matches!(pool.refused(Error::from_raw_os_error(number)), LeaseError::Refused(_)), "{number}");
+            assert!(address.is_down(), "{number}");
+            address.probed(Some(true));
         }
     }
 }

@@ -136,6 +136,40 @@ async fn more_connections_than_allowed_are_told_so() {
 }
 
 #[tokio::test]
+async fn one_address_cannot_take_all_connections() {
+    let toy = Toy::start(|_| Reply::ok("service")).await;
+    let gate = Gate::with(&[toy.address], |s| (s.limits.connections, s.limits.connections_per_address) = (3, 2)).await;
+    let mut greedy = Vec::new();
+    for i in 0..6 {
+        greedy.push(Client::connect(gate.public).await);
+        if i < 2 {
+            assert_eq!(greedy[i].call(&request("GET", B, "", "")).await.status, 200);
+        }
+    }
+    let answer = get(gate.public, B).await;
+    assert_eq!((answer.status, answer.header("connection")), (503, Some("close")));
+    assert_eq!(answer.text(), r#"{"errCode":503,"errMsg":"too many connections: try again"}"#);
+    assert_eq!(greedy[0].call(&request("GET", B, "", "")).await.status, 200, "its own go on");
+    let mut other = Client::from([127, 0, 0, 2], gate.public).await;
+    assert_eq!(other.call(&request("GET", B, "", "")).await.status, 200, "others have theirs");
+    drop(greedy);
+    let began = Instant::now();
+    while get(gate.public, B).await.status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(3));
+        tokio::time::sleep(millis(10)).await;
+    }
+
+    // A proxy's connections are not one client's.
+    let gate = Gate::with(&[toy.address], |s| {
+        s.limits.connections_per_address = 1;
+        s.trusted_proxies.0 = vec!["127.0.0.1".parse().unwrap()];
+    })
+    .await;
+    let _one = Client::connect(gate.public).await;
+    assert_eq!(get(gate.public, B).await.status, 200);
+}
+
+#[tokio::test]
 async fn requests_wait_for_a_connection_only_so_long() {
     let toy = Toy::start(|_| Reply::later(1_500, Reply::ok("slow"))).await;
     let gate = Gate::with(&[toy.address], |s| s.limits.upstream_connections = 1).await;

@@ -155,6 +155,58 @@ async fn more_sockets_than_allowed_are_told_so() {
 }
 
 #[tokio::test]
+async fn a_connection_too_many_opens_no_socket() {
+    let toy = echo().await;
+    let gate = Gate::with(&[toy.address], |s| s.limits.connections = 1).await;
+    let mut one = Client::connect(gate.public).await;
+    one.call(&request("GET", "/healthz", "", "")).await;
+    let answer = Client::connect(gate.public).await.call(&request("GET", "/ws", OPEN, "")).await;
+    assert_eq!(answer.text(), r#"{"errCode":503,"errMsg":"too many connections: try again"}"#);
+    assert_eq!(toy.connections(), 0);
+    assert_eq!(one.call(&request("GET", "/ws", OPEN, "")).await.status, 101);
+}
+
+#[tokio::test]
+async fn a_socket_counts_for_the_share_of_its_address() {
+    let toy = echo().await;
+    let gate = Gate::with(&[toy.address], |s| s.limits.connections_per_address = 1).await;
+    let (socket, _) = open(&gate, "").await;
+    assert_eq!(get(gate.public, "/healthz").await.status, 503);
+    drop(socket);
+    let began = Instant::now();
+    while get(gate.public, "/healthz").await.status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(3));
+        tokio::time::sleep(millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_resets_is_gone_at_once() {
+    let toy = echo().await;
+    let gate = Gate::to(&toy).await;
+    let (client, _) = open(&gate, "").await;
+    client.stream.set_zero_linger().unwrap();
+    let began = Instant::now();
+    drop(client);
+    until("the service is told", || toy.open() == 0).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+
+    let toy = Toy::streams(|mut stream| async move {
+        let mut head = vec![0; 4096];
+        assert!(stream.read(&mut head).await.unwrap() > 0);
+        stream.write_all(SWITCH.as_bytes()).await.unwrap();
+        tokio::time::sleep(millis(100)).await;
+        stream.set_zero_linger().unwrap();
+    })
+    .await;
+    let gate = Gate::to(&toy).await;
+    let mut client = Client::connect(gate.public).await;
+    assert_eq!(client.call(&request("GET", "/ws", OPEN, "")).await.status, 101);
+    // However it ends.
+    let _ = timeout(Duration::from_secs(1), client.rest()).await.expect("the client is told");
+}
+
+#[tokio::test]
 async fn answers_to_earlier_requests_come_first() {
     let toy = Toy::streams(|mut stream| async move {
         let mut head = vec![0; 4096];

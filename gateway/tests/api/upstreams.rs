@@ -1,8 +1,11 @@
 //! Several addresses, and what is sent once more.
 
 use crate::helpers::*;
+use futures_util::future::join_all;
+use gateway::HostPort;
+use service_kit::settings::{List, Seconds};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -19,7 +22,7 @@ async fn addresses_take_turns() {
 #[tokio::test]
 async fn connections_are_used_again_and_not_for_long() {
     let toy = Toy::start(|_| Reply::ok("x")).await;
-    let gate = Gate::with(&[toy.address], |s| s.timeouts.idle = service_kit::settings::Seconds(1)).await;
+    let gate = Gate::with(&[toy.address], |s| s.timeouts.idle = Seconds(1)).await;
     let mut client = Client::connect(gate.public).await;
     for _ in 0..50 {
         client.call(&request("POST", B, "", "body")).await;
@@ -63,6 +66,59 @@ async fn an_address_that_comes_back_is_used_again() {
         tokio::time::sleep(millis(20)).await;
     }
     assert!(back.count() > 0);
+}
+
+#[tokio::test]
+async fn an_address_that_accepts_but_never_answers_stays_out_until_it_does() {
+    let frozen = Arc::new(AtomicBool::new(true));
+    let told = Arc::clone(&frozen);
+    let sick =
+        Toy::start(
+            move |_| {
+                if told.load(Ordering::SeqCst) { Reply::later(60_000, Reply::Close) } else { Reply::ok("sick") }
+            },
+        )
+        .await;
+    let well = Toy::start(|_| Reply::ok("well")).await;
+    let gate = Gate::with(&[sick.address, well.address], |s| s.timeouts.answer = Seconds(1)).await;
+    let began = Instant::now();
+    while gate.metric("kith_upstream_ejections_total").await == 0.0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "never taken out");
+        join_all((0..8).map(|_| get(gate.public, B))).await;
+    }
+
+    let (began, mut all, mut failed) = (Instant::now(), 0, 0);
+    while began.elapsed() < Duration::from_secs(5) {
+        let answers = join_all((0..8).map(|_| get(gate.public, B))).await;
+        all += answers.len();
+        failed += answers.iter().filter(|a| a.status != 200).count();
+        tokio::time::sleep(millis(10)).await;
+    }
+    assert!(failed * 200 < all, "{failed} of {all} failed");
+
+    frozen.store(false, Ordering::SeqCst);
+    let began = Instant::now();
+    while get(gate.public, B).await.text() != "sick" {
+        assert!(began.elapsed() < millis(2_500));
+        tokio::time::sleep(millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn readiness_tells_which_services_are_reachable() {
+    let (toy, gone) = (Toy::start(|_| Reply::ok("x")).await, nobody().await);
+    let gate = Gate::with(&[toy.address], |s| {
+        let place = HostPort { host: gone.ip().to_string(), port: gone.port() };
+        *s.upstreams.0.get_mut("groups").unwrap() = List(vec![place]);
+    })
+    .await;
+    let answer = get(gate.internal, "/readyz").await;
+    assert_eq!(answer.status, 200, "an outage elsewhere does not take the gateway out of service");
+    assert_eq!(
+        answer.text(),
+        r#"{"ready":true,"draining":false,"parts":{"friends":"ok","groups":"not reachable","im_auth":"ok","terminal_user":"ok"}}"#
+    );
+    assert_eq!(get(gate.public, "/readyz").await.text(), "ready\n", "outside nobody needs to know");
 }
 
 /// Serves the first request of each connection; closes on any later one without a byte.

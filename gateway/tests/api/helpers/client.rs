@@ -2,7 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Longer than any answer takes.
@@ -51,6 +51,13 @@ impl Client {
         let stream = TcpStream::connect(to).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: Vec::new() }
+    }
+
+    /// A connection from another address.
+    pub async fn from(address: [u8; 4], to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((address, 0))).unwrap();
+        Self { stream: socket.connect(to).await.unwrap(), buffer: Vec::new() }
     }
 
     /// Sends and reads a whole answer.
