@@ -4,6 +4,7 @@
 //! are errors.
 
 mod apps;
+pub(crate) mod database;
 mod load;
 mod media;
 mod source;
