@@ -7,7 +7,6 @@ use service_kit::service::Environment;
 use service_kit::settings::{Common, List, Loaded, Section, SettingsError};
 use service_kit::{Error, Result};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 use svc_friends::FriendsSettings;
 use svc_groups::GroupsSettings;
 use svc_im_auth::ImAuthSettings;
@@ -113,6 +112,6 @@ impl Stack {
 
     /// Ends all servers at once.
     pub async fn stop(self) {
-        stop_all(self.servers, Deadline::after(Duration::from_secs(28))).await;
+        stop_all(self.servers, Deadline::of_process()).await;
     }
 }

@@ -37,8 +37,13 @@ const FOR_LAST_STEPS: Duration = Duration::from_secs(2);
 pub struct Deadline(Instant);
 
 impl Deadline {
-    pub fn after(time: Duration) -> Self {
+    fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
+    }
+
+    /// Of a process that is told to end now.
+    pub fn of_process() -> Self {
+        Self::after(END_WITHIN)
     }
 
     fn before(self, time: Duration) -> Self {
@@ -108,7 +113,7 @@ impl Running {
 
     /// Ends accepting, finishes what runs.
     pub async fn stop(self) {
-        self.stop_by(Deadline::after(END_WITHIN)).await;
+        self.stop_by(Deadline::of_process()).await;
     }
 
     /// The same, cutting off what is not finished by the deadline.
@@ -153,7 +158,7 @@ pub async fn until_signal(servers: Vec<Running>, drain: Duration) -> io::Result<
         _ = term.recv() => Ending::Drain,
         _ = int.recv() => Ending::Now,
     };
-    let deadline = Deadline::after(END_WITHIN);
+    let deadline = Deadline::of_process();
     log::info!("ending");
     for server in &servers {
         server.drain();

@@ -223,9 +223,13 @@ async fn the_request_id_leads_from_the_client_to_the_services_lines() {
         assert!(lines.iter().any(|l| l.contains(&format!("service={service}"))), "{service}: {lines:?}");
     }
     // On to the service that a service asks.
-    kith.register_with("alice", json!({"password": "password-1"})).await.ok_b();
-    let path = "/im/user_get_token/?username=alice&password=password-1";
-    kith.send(kith.request(reqwest::Method::GET, path).header("x-request-id", "follow-me-2")).await;
+    kith.register_with("alice", json!({"password": "password-1", "isAdmin": true})).await.ok_b();
+    let request = kith
+        .request(reqwest::Method::POST, "/im/group_create/")
+        .header("x-request-id", "follow-me-2")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("username=alice&password=password-1&name=g");
+    kith.send(request).await.ok_c();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let logs = stack.logs();
     let is_there =
