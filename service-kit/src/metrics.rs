@@ -199,7 +199,7 @@ impl Reading {
         sum_micros: u64,
     ) -> Self {
         let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
-        let bounds = bounds.iter().map(|b| seconds(*b)).chain(std::iter::once(f64::MAX));
+        let bounds = bounds.iter().map(|b| seconds(*b)).chain(std::iter::once(f64::INFINITY));
         let buckets = bounds.zip(counts.iter().copied()).collect();
         Self { name, help, value: Amount::Histogram(buckets, seconds(sum_micros)), label: None }
     }

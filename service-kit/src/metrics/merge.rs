@@ -112,8 +112,8 @@ mod tests {
             "# UNIT kith_state_operation_duration_seconds seconds",
             "kith_state_operation_duration_seconds_sum{service=\"one\"} 0.009",
             "kith_state_operation_duration_seconds_count{service=\"one\"} 6",
-            "kith_state_operation_duration_seconds_bucket{le=\"0.001\",service=\"one\"} 5",
-            "kith_state_operation_duration_seconds_bucket{le=\"+Inf\",service=\"two\"} 6",
+            "kith_state_operation_duration_seconds_bucket{service=\"one\",le=\"0.001\"} 5",
+            "kith_state_operation_duration_seconds_bucket{service=\"two\",le=\"+Inf\"} 6",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
