@@ -35,8 +35,18 @@ pub struct Client {
 impl Client {
     /// Reads the caller off a request's head.
     pub fn of(headers: &HeaderMap, peer: Option<SocketAddr>, gateway_token: &Secret) -> Self {
+        Self::proven_by(&GATEWAY_TOKEN, gateway_token, headers, peer)
+    }
+
+    /// The same, where another header and token are the proof. An empty token proves nothing.
+    pub(crate) fn proven_by(
+        header: &HeaderName,
+        token: &Secret,
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+    ) -> Self {
         let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
-        let trusted = text(GATEWAY_TOKEN).is_some_and(|t| gateway_token.matches(t));
+        let trusted = !token.is_empty() && text(header.clone()).is_some_and(|t| token.matches(t));
         let forwarded = |name| if trusted { text(name) } else { None };
 
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |p| p.ip().to_canonical());

@@ -7,8 +7,8 @@ use crate::error::Result;
 use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// A part that is slower than this is reported as not answering.
@@ -24,6 +24,8 @@ pub struct Health(Arc<Inner>);
 struct Inner {
     draining: AtomicBool,
     parts: Vec<(&'static str, Probe)>,
+    /// Of other servers in the same process.
+    others: RwLock<Vec<(&'static str, Health)>>,
 }
 
 /// Collects the parts of a process.
@@ -51,7 +53,7 @@ pub struct Readiness {
     pub ready: bool,
     pub draining: bool,
     /// `ok`, or why not.
-    pub parts: BTreeMap<&'static str, String>,
+    pub parts: BTreeMap<String, String>,
 }
 
 impl Health {
@@ -68,14 +70,22 @@ impl Health {
         self.0.draining.load(Ordering::Acquire)
     }
 
+    /// Shows the parts of another server of the same process too, as `server.part`.
+    pub fn show(&self, server: &'static str, other: Health) {
+        self.0.others.write().unwrap_or_else(PoisonError::into_inner).push((server, other));
+    }
+
     pub async fn readiness(&self) -> Readiness {
-        let parts = join_all(self.0.parts.iter().map(|(name, probe)| async move {
+        let others = self.0.others.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = self.0.parts.iter().map(|part| (None, part));
+        let theirs = others.iter().flat_map(|(server, h)| h.0.parts.iter().map(|part| (Some(*server), part)));
+        let parts = join_all(own.chain(theirs).map(|(server, (name, probe))| async move {
             let state = match tokio::time::timeout(PROBE_TIMEOUT, probe()).await {
                 Ok(Ok(())) => "ok".to_owned(),
                 Ok(Err(e)) => e.to_string(),
                 Err(_) => "does not answer".to_owned(),
             };
-            (*name, state)
+            (server.map_or_else(|| (*name).to_owned(), |server| format!("{server}.{name}")), state)
         }));
         let draining = self.is_draining();
         Readiness { ready: !draining, draining, parts: parts.await.into_iter().collect() }

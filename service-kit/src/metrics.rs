@@ -1,9 +1,13 @@
 //! Metrics in Prometheus' text format, one registry a server.
 
+mod merge;
+
+pub use merge::render_all;
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -158,9 +162,15 @@ impl Drop for Running {
 pub struct Reading {
     name: &'static str,
     help: &'static str,
-    value: u64,
-    is_counter: bool,
+    value: Amount,
     label: Option<(&'static str, &'static str)>,
+}
+
+enum Amount {
+    Gauge(u64),
+    Counter(u64),
+    /// Upper bounds in seconds with what fell below each and above the one before; the sum in seconds.
+    Histogram(Vec<(f64, u64)>, f64),
 }
 
 impl Reading {
@@ -172,12 +182,26 @@ impl Reading {
     }
 
     pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, value, is_counter: false, label: None }
+        Self { name, help, value: Amount::Gauge(value), label: None }
     }
 
     /// A sum that only grows.
     pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, value, is_counter: true, label: None }
+        Self { name, help, value: Amount::Counter(value), label: None }
+    }
+
+    /// Durations in seconds, from counts by upper bound in microseconds; one more count than bounds holds the rest.
+    pub fn histogram_of_micros(
+        name: &'static str,
+        help: &'static str,
+        bounds: &[u64],
+        counts: &[u64],
+        sum_micros: u64,
+    ) -> Self {
+        let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
+        let bounds = bounds.iter().map(|b| seconds(*b)).chain(std::iter::once(f64::INFINITY));
+        let buckets = bounds.zip(counts.iter().copied()).collect();
+        Self { name, help, value: Amount::Histogram(buckets, seconds(sum_micros)), label: None }
     }
 }
 
@@ -199,15 +223,22 @@ impl Collector for OnScrape {
         for same in readings.chunk_by(|a, b| a.name == b.name) {
             let Some(first) = same.first() else { continue };
             let name = format!("{}_{}", self.prefix, first.name);
-            let kind = if first.is_counter { MetricType::Counter } else { MetricType::Gauge };
-            let mut metric = encoder.encode_descriptor(&name, first.help, None, kind)?;
+            let (kind, unit) = match first.value {
+                Amount::Gauge(_) => (MetricType::Gauge, None),
+                Amount::Counter(_) => (MetricType::Counter, None),
+                Amount::Histogram(..) => (MetricType::Histogram, Some(&Unit::Seconds)),
+            };
+            let mut metric = encoder.encode_descriptor(&name, first.help, unit, kind)?;
             for reading in same {
                 let labels: Vec<_> = reading.label.into_iter().collect();
-                let labelled = metric.encode_family(&labels)?;
-                if reading.is_counter {
-                    ConstCounter::new(reading.value).encode(labelled)?;
-                } else {
-                    ConstGauge::new(i64::try_from(reading.value).unwrap_or(i64::MAX)).encode(labelled)?;
+                let mut labelled = metric.encode_family(&labels)?;
+                match &reading.value {
+                    Amount::Gauge(n) => ConstGauge::new(i64::try_from(*n).unwrap_or(i64::MAX)).encode(labelled)?,
+                    Amount::Counter(n) => ConstCounter::new(*n).encode(labelled)?,
+                    Amount::Histogram(buckets, sum) => {
+                        let count = buckets.iter().map(|(_, n)| n).sum();
+                        labelled.encode_histogram::<NoLabelSet>(*sum, count, buckets, None)?;
+                    }
                 }
             }
         }

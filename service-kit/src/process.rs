@@ -5,6 +5,7 @@ use crate::log as kit_log;
 use crate::server::{Running, until_signal};
 use crate::settings::{Common, Loaded, Section, SettingsError};
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ where
         return print(&[effective(&common), effective_section(&section)]);
     }
     kit_log::start(common.log.format);
+    raise_open_files(section.connections());
     let drain = common.drain.into();
     actix_rt::System::new().block_on(async move {
         match start(common, section).await {
@@ -58,8 +60,34 @@ where
 fn read<S: Section>(file: Option<PathBuf>) -> Result<(Common, S), SettingsError> {
     let loaded = Loaded::read(file.as_deref())?;
     let common = loaded.common()?;
-    let section = loaded.section(&common)?;
+    let section: S = loaded.section(&common)?;
+    // Those with a database share a state store too.
+    if section.database().is_some() {
+        common.refuse_store_in_memory()?;
+    }
     Ok((common, section))
+}
+
+/// Files that a process has open besides its connections: databases, threads, Redis, the log.
+const OTHER_FILES: u64 = 500;
+
+/// Raises the limit of open files as far as the system lets us: systems start processes with 1024, for the sake of
+/// programs that use `select`. Warns where that is still too little for so many connections.
+pub fn raise_open_files(connections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let in_force = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(e) => {
+            log::warn!("the limit of open files stays as it is: {e}");
+            limit.current
+        }
+    };
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    // None is no limit.
+    if let Some(files) = in_force.filter(|files| *files < needed) {
+        log::warn!("only {files} files may be open, and the limits of connections need {needed}: raise nofile");
+    }
 }
 
 /// Says on standard error why the process ends.

@@ -7,7 +7,7 @@ use crate::health::Health;
 use crate::metrics::{Metrics, Reading};
 use crate::server::{Listeners, Spec};
 use crate::settings::{Apps, Common, Section};
-use crate::state::State;
+use crate::state::{LATENCY_BOUNDS, State};
 
 /// What a service is given from outside: `kith` shares one store, tests hold the clock.
 #[derive(Clone)]
@@ -19,10 +19,7 @@ pub struct Environment {
 impl Environment {
     /// Of a process with one service. The store in memory is refused: other processes could not see it.
     pub async fn of_process(common: &Common) -> Result<Self> {
-        if common.state.url.expose() == "memory:" {
-            let text = "state.url: memory: is for kith, where all services share one process; set redis://…";
-            return Err(Error::new(Code::Internal, text));
-        }
+        common.refuse_store_in_memory().map_err(|e| Error::new(Code::Internal, e))?;
         let state = State::open(&common.state).await.map_err(|e| Error::new(Code::Internal, e))?;
         Ok(Self { state, clock: Clock::system() })
     }
@@ -40,7 +37,7 @@ pub struct Base {
 }
 
 impl Base {
-    /// Binds the listeners, opens the database, brings its schema up to date, registers health and metrics.
+    /// Reserves the listeners' ports, opens the database, brings its schema up to date, registers health and metrics.
     pub async fn prepare<S: Section>(
         name: &'static str,
         common: &Common,
@@ -48,7 +45,7 @@ impl Base {
         migrations: Migrations,
         environment: Environment,
     ) -> Result<Self> {
-        let listeners = Listeners::bind(section)?;
+        let listeners = Listeners::reserve(section)?;
         let Environment { state, clock } = environment;
         let apps = Apps::from_settings(common).map_err(|e| Error::new(Code::Internal, e))?;
         let db = open_database(name, common, section, migrations).await?;
@@ -112,7 +109,13 @@ fn readings_of_state(state: State) -> impl Fn() -> Vec<Reading> + Send + Sync + 
             Reading::counter("operations", "Operations on the state store", s.operations),
             Reading::counter("errors", "Operations that failed", s.errors),
             Reading::counter("reconnects", "Connections made after the first", s.reconnects),
-            Reading::counter("operation_micros", "Time spent in operations, microseconds", s.latency_sum_micros),
+            Reading::histogram_of_micros(
+                "operation_duration",
+                "Time that operations took",
+                &LATENCY_BOUNDS,
+                &s.latency,
+                s.latency_sum_micros,
+            ),
         ]
     }
 }

@@ -4,7 +4,7 @@ use crate::outbox;
 use crate::stack::{Settings, Stack};
 use clap::{Parser, Subcommand};
 use service_kit::clock::Clock;
-use service_kit::process::{effective, effective_section, failed, print};
+use service_kit::process::{effective, effective_section, failed, print, raise_open_files};
 use service_kit::server::until_signal;
 use service_kit::service::Environment;
 use service_kit::settings::{Loaded, SettingsError};
@@ -75,6 +75,8 @@ fn check(loaded: &Loaded) -> Result<Vec<String>, SettingsError> {
 
 fn run(settings: Settings) -> ExitCode {
     kit_log::start(settings.common.log.format);
+    // Client to gateway, gateway to service, and the service's own end of that.
+    raise_open_files(settings.gateway.limits.connections.saturating_mul(3));
     let drain = settings.common.drain.into();
     actix_rt::System::new().block_on(async move {
         let stack = match start(settings).await {

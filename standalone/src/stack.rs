@@ -2,7 +2,7 @@
 
 use gateway::UpstreamTable;
 use service_kit::secret::Secret;
-use service_kit::server::Running;
+use service_kit::server::{Deadline, Running, stop_all};
 use service_kit::service::Environment;
 use service_kit::settings::{Common, List, Loaded, Section, SettingsError};
 use service_kit::{Error, Result};
@@ -44,6 +44,7 @@ impl Settings {
             let mut section: S = loaded.section_unchecked()?;
             place(&mut section);
             section.validate()?;
+            common.validate_database(&section)?;
             common.refuse_development_defaults(&section)?;
             Ok(section)
         }
@@ -60,31 +61,7 @@ impl Settings {
         let friends = section(loaded, &common, |s: &mut FriendsSettings| {
             (s.listen, s.internal_listen) = (ANY_PORT, ANY_PORT);
         })?;
-        let all = Self { common, gateway, im_auth, terminal_user, groups, friends };
-        all.refuse_development_defaults_behind_an_open_gateway()?;
-        Ok(all)
-    }
-
-    /// The services listen on loopback, but behind a gateway that others reach their defaults are as open.
-    fn refuse_development_defaults_behind_an_open_gateway(&self) -> Result<(), SettingsError> {
-        if self.gateway.listen.ip().is_loopback() {
-            return Ok(());
-        }
-        let names: Vec<_> = [
-            self.im_auth.development_defaults(),
-            self.terminal_user.development_defaults(),
-            self.groups.development_defaults(),
-            self.friends.development_defaults(),
-        ]
-        .concat();
-        match names.first() {
-            None => Ok(()),
-            Some(_) => Err(SettingsError::new(format!(
-                "{}: a development default cannot be used behind a gateway on {}, which is not a loopback address; set it",
-                names.join(", "),
-                self.gateway.listen
-            ))),
-        }
+        Ok(Self { common, gateway, im_auth, terminal_user, groups, friends })
     }
 }
 
@@ -120,6 +97,9 @@ impl Stack {
         let services = [im_auth, groups, friends, terminal_user];
         let metrics = services.iter().filter_map(Running::metrics).collect();
         let gateway = gateway::start_with(common, door, metrics).await?;
+        for service in &services {
+            gateway.show_health_of(service);
+        }
         let (public, im_auth) = (gateway.public, services[0].public);
         let servers = std::iter::once(gateway).chain(services).collect();
         Ok(Self { gateway: public, im_auth, servers })
@@ -132,8 +112,6 @@ impl Stack {
 
     /// Ends all servers at once.
     pub async fn stop(self) {
-        for server in self.servers {
-            server.stop().await;
-        }
+        stop_all(self.servers, Deadline::of_process()).await;
     }
 }

@@ -150,15 +150,50 @@ impl Manager {
     }
 }
 
-/// Why a connection could not be opened.
+/// Why a connection could not be opened, in a text that quotes nothing of the URL but its host, user and database.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectError(String);
+
+/// What libpq says in full quotes parts of the URL, the password among them.
+const NOT_UNDERSTOOD: &str = "the url or one of its parameters is not what libpq understands";
 
 impl ConnectError {
     /// Whether libpq could not even read the URL, so that waiting cannot help.
     pub fn is_of_settings(&self) -> bool {
-        self.0.starts_with("invalid ")
+        self.0 == NOT_UNDERSTOOD
     }
+
+    /// Of what libpq or PostgreSQL says.
+    fn of_postgres(text: &str) -> Self {
+        let text = one_line(text);
+        // Said once a host was tried; the server names users and databases, never passwords.
+        if text.starts_with("connection to server ") || text.starts_with("server closed the connection") {
+            return Self(text);
+        }
+        // How libpq (fe-connect.c) begins what it has to say about settings.
+        const OF_SETTINGS: [&str; 9] = [
+            "invalid ",
+            "missing ",
+            "extra ",
+            "unexpected ",
+            "forbidden ",
+            "unterminated ",
+            "end of string ",
+            "IPv6 host ",
+            "could not match ",
+        ];
+        if OF_SETTINGS.iter().any(|start| text.starts_with(start)) {
+            return Self(NOT_UNDERSTOOD.into());
+        }
+        Self(match (text.find('"'), text.rfind('"')) {
+            (Some(first), Some(last)) => format!("{}\"…\"{}", &text[..first], &text[last + 1..]),
+            _ => text,
+        })
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.trim_end().replace('\n', ": ")
 }
 
 impl fmt::Display for ConnectError {
@@ -185,7 +220,7 @@ impl ManageConnection for Manager {
     }
 
     fn is_valid(&self, conn: &mut Conn) -> Result<(), ConnectError> {
-        conn.db.ping().map_err(|e| ConnectError(e.to_string()))
+        conn.db.ping().map_err(|e| ConnectError(one_line(&e.to_string())))
     }
 
     fn has_broken(&self, conn: &mut Conn) -> bool {
@@ -194,19 +229,19 @@ impl ManageConnection for Manager {
 }
 
 fn establish(target: &Target) -> Result<DbConn, ConnectError> {
-    let error = |e: &dyn fmt::Display| ConnectError(e.to_string().trim_end().replace('\n', ": "));
     match target {
         Target::Pg(url) => {
-            let mut pg = PgConnection::establish(url).map_err(|e| error(&e))?;
+            let mut pg = PgConnection::establish(url).map_err(|e| ConnectError::of_postgres(&e.to_string()))?;
             // error.rs tells some errors by their text. Only a superuser may choose its language; where we are
             // none, it is the server's, and a deadlock's victim on a server that speaks another is not repeated.
             pg.batch_execute(
                 "SELECT set_config('lc_messages', 'C', false) WHERE current_setting('is_superuser') = 'on'",
             )
-            .map_err(|e| error(&e))?;
+            .map_err(|e| ConnectError::of_postgres(&e.to_string()))?;
             Ok(DbConn::Pg(pg))
         }
         Target::Sqlite { path, busy } => {
+            let error = |e: &dyn fmt::Display| ConnectError(one_line(&e.to_string()));
             let name = path.to_str().ok_or_else(|| ConnectError("the file's name is not UTF-8".into()))?;
             let mut lite = SqliteConnection::establish(name).map_err(|e| error(&e))?;
             // busy_timeout first: changing the journal's mode takes a lock. FULL: what is answered survives a
@@ -220,5 +255,34 @@ fn establish(target: &Target) -> Result<DbConn, ConnectError> {
             .map_err(|e| error(&e))?;
             Ok(DbConn::Sqlite(lite))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_in_what_is_told_of_a_url_that_libpq_refuses() {
+        for url in [
+            "postgres://u:s3cr%zzZq7@127.0.0.1:1/d",
+            "postgres://u:s3crZq7@[::1/d",
+            "postgres://u:s3cr/Zq7@127.0.0.1/d",
+            "postgres://u:p@127.0.0.1/d?sslmode=Zq7",
+            "postgres://u:p@127.0.0.1/d?nosuch=Zq7",
+            "postgres://u:p@127.0.0.1/d?passwordZq7",
+        ] {
+            let error = establish(&Target::Pg(url.into())).err().map(|e| (e.is_of_settings(), e.to_string()));
+            assert_eq!(error, Some((true, NOT_UNDERSTOOD.to_owned())), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_or_the_network_says_is_told() {
+        let text = "connection to server at \"127.0.0.1\", port 1 failed: Connection refused\n\tIs it running?\n";
+        let told = ConnectError::of_postgres(text);
+        assert!(told.to_string().starts_with("connection to server at \"127.0.0.1\", port 1 failed: Conn"), "{told}");
+        let told = ConnectError::of_postgres("could not translate host name \"Zq7\" to address: No such name\n");
+        assert_eq!(told.to_string(), "could not translate host name \"…\" to address: No such name");
     }
 }

@@ -1,6 +1,7 @@
 //! What a database URL means: backend, connection string, file.
 
 use super::{DbSettings, OpenError};
+use crate::settings::database;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,34 +21,18 @@ pub(super) enum Target {
 impl Target {
     pub fn parse(settings: &DbSettings) -> Result<Self, OpenError> {
         let url = settings.url.expose();
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Ok(Self::Pg(postgres_url(url, &settings.application_name, settings.wait)))
-        } else if let Some(path) = url.strip_prefix("sqlite://") {
+        database::check(url).map_err(|why| OpenError::Settings(why.into()))?;
+        match url.strip_prefix("sqlite://") {
             // Shorter than the caller's patience, so that a job that found the file locked is answered by us.
-            Ok(Self::Sqlite { path: sqlite_path(path)?, busy: settings.wait.mul_f32(0.75) })
-        } else if url.contains(":memory:") {
-            Err(OpenError::Settings(IN_MEMORY.into()))
-        } else {
-            Err(OpenError::Settings("the url must begin with postgres:// or sqlite://".into()))
+            Some(path) => Ok(Self::Sqlite { path: sqlite_path(path), busy: settings.wait.mul_f32(0.75) }),
+            None => Ok(Self::Pg(postgres_url(url, &settings.application_name, settings.wait))),
         }
     }
 }
 
-const IN_MEMORY: &str = "an in-memory SQLite database has one connection only, and we need several: name a file";
-
-fn sqlite_path(path: &str) -> Result<PathBuf, OpenError> {
-    if path.contains(":memory:") {
-        Err(OpenError::Settings(IN_MEMORY.into()))
-    } else if path.is_empty() || path.ends_with('/') {
-        Err(OpenError::Settings("sqlite:// needs a file: sqlite:///absolute/file or sqlite://relative/file".into()))
-    } else if path.contains(['?', '\0']) {
-        Err(OpenError::Settings("sqlite:// takes a file name and no parameters".into()))
-    } else if path.starts_with('/') {
-        Ok(path.into())
-    } else {
-        // SQLite gives names such as "file:…" a meaning of their own; a path never begins so.
-        Ok(PathBuf::from(".").join(path))
-    }
+fn sqlite_path(path: &str) -> PathBuf {
+    // SQLite gives names such as "file:…" a meaning of their own; a path never begins so.
+    if path.starts_with('/') { path.into() } else { PathBuf::from(".").join(path) }
 }
 
 /// Adds what makes libpq and the server give up in time, wherever the operator has not said otherwise.

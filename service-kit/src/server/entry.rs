@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use crate::wire::Outcome;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONNECTION, HeaderValue};
+use actix_web::http::header::{CONNECTION, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use std::borrow::Cow;
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 pub struct Context {
     pub(super) name: &'static str,
     pub(super) gateway_token: Secret,
+    /// The header and its value with which a request id and forwarded addresses are believed.
+    pub(super) proof: (HeaderName, Secret),
     pub(super) health: Health,
     pub(super) metrics: Option<Metrics>,
 }
@@ -75,7 +77,8 @@ pub(super) async fn entry<B: MessageBody>(req: ServiceRequest, next: Next<B>) ->
     let Some(context) = req.app_data::<web::Data<Context>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("the server has no context"));
     };
-    let client = Client::of(req.headers(), req.peer_addr(), context.gateway_token());
+    let (header, token) = &context.proof;
+    let client = Client::proven_by(header, token, req.headers(), req.peer_addr());
     let id = client.request_id.to_string();
     let address = client.address;
     req.extensions_mut().insert(client);

@@ -7,8 +7,9 @@ mod run;
 
 pub use entry::{AccessLine, Context};
 pub(crate) use internal::INTERNAL_TOKEN;
-pub use run::{Running, until_signal};
+pub use run::{Deadline, Running, stop_all, until_signal};
 
+use crate::client::GATEWAY_TOKEN;
 use crate::error::{Code, Error};
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -38,10 +39,12 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A request's head must be there within this time.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// What still runs this long after accepting ended is cut off.
+/// What still runs this long after accepting ended is cut off; earlier where the process's own end is nearer (`run`).
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 18;
 /// More connections than this wait unaccepted, per worker.
 const MAX_CONNECTIONS: usize = 25_000;
+/// Connections that wait to be accepted, at most; the kernel may allow fewer.
+const BACKLOG: i32 = 4096;
 
 /// The two sockets of a process, bound before anything else so that a port that is taken is told at once.
 pub struct Listeners {
@@ -50,8 +53,26 @@ pub struct Listeners {
 }
 
 impl Listeners {
+    /// Bound and listening: for a server that starts serving at once.
     pub fn bind(section: &impl Section) -> Result<Self, Error> {
+        let listeners = Self::reserve(section)?;
+        listeners.listen().map_err(|e| Error::new(Code::Internal, format!("cannot listen: {e}")))?;
+        Ok(listeners)
+    }
+
+    /// Bound only: until [`serve`] whoever connects is refused at once, instead of waiting for a service that may
+    /// still be waiting for its database.
+    pub fn reserve(section: &impl Section) -> Result<Self, Error> {
         Ok(Self { public: bind(section.listen())?, internal: bind(section.internal_listen())? })
+    }
+
+    /// Does nothing to sockets that listen already.
+    fn listen(&self) -> io::Result<()> {
+        for socket in [&self.public, &self.internal].map(socket2::SockRef::from) {
+            socket.set_reuse_address(true)?;
+            socket.listen(BACKLOG)?;
+        }
+        Ok(())
     }
 
     pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
@@ -65,7 +86,8 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         // A restarted process takes its port over from connections that are still closing.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
-        socket.listen(4096)?;
+        // Linux lets two sockets that do not listen yet have one port if both say this.
+        socket.set_reuse_address(false)?;
         socket.set_nonblocking(true)?;
         io::Result::Ok(TcpListener::from(socket))
     };
@@ -123,9 +145,15 @@ impl Spec {
         Context {
             name: self.name,
             gateway_token: self.gateway_token.clone(),
+            proof: (GATEWAY_TOKEN, self.gateway_token.clone()),
             health: self.health.clone(),
             metrics: self.metrics.first().cloned(),
         }
+    }
+
+    /// Of the internal listener, whose callers prove themselves with the internal token.
+    fn internal_context(&self) -> Context {
+        Context { proof: (INTERNAL_TOKEN, self.internal_token.clone()), ..self.context() }
     }
 
     /// A server with this process's number of workers, without listeners yet.
@@ -160,6 +188,7 @@ where
     U: Fn() -> Upgrade + Clone + Send + 'static,
 {
     let addresses = listeners.addresses()?;
+    listeners.listen()?;
     let builder = spec.builder();
     let stopping = builder.graceful_shutdown_signal();
     let context = spec.context();

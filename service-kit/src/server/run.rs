@@ -4,12 +4,13 @@ use super::Spec;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use actix_server::{Server, ServerHandle};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, join_all};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 type Step = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()>>;
 
@@ -24,6 +25,35 @@ pub struct Running {
     server: JoinHandle<io::Result<()>>,
     before_stop: Vec<Step>,
     after_stop: Vec<Step>,
+}
+
+/// From the signal to the end of the process: whoever started it kills it after 30 s.
+const END_WITHIN: Duration = Duration::from_secs(28);
+/// Kept of a server's time for leaving shared stores clean.
+const FOR_LAST_STEPS: Duration = Duration::from_secs(2);
+
+/// When something must have ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// Of a process that is told to end now.
+    pub fn of_process() -> Self {
+        Self::after(END_WITHIN)
+    }
+
+    fn before(self, time: Duration) -> Self {
+        Self(self.0.checked_sub(time).unwrap_or(self.0))
+    }
+
+    /// Half of what is left.
+    fn half(self) -> Self {
+        Self::after(self.0.saturating_duration_since(Instant::now()) / 2)
+    }
 }
 
 /// How a process was asked to end.
@@ -76,23 +106,51 @@ impl Running {
         self.health.drain();
     }
 
+    /// Shows the parts of another server of this process in `/readyz` too.
+    pub fn show_health_of(&self, other: &Self) {
+        self.health.show(other.name, other.health.clone());
+    }
+
     /// Ends accepting, finishes what runs.
     pub async fn stop(self) {
+        self.stop_by(Deadline::of_process()).await;
+    }
+
+    /// The same, cutting off what is not finished by the deadline.
+    pub async fn stop_by(self, deadline: Deadline) {
         self.health.drain();
+        let serving = deadline.before(FOR_LAST_STEPS);
         for step in self.before_stop {
-            step().await;
+            if timeout_at(serving.0, step()).await.is_err() {
+                log::warn!("{}: long-lived connections are cut off", self.name);
+            }
         }
-        self.handle.stop(true).await;
+        if timeout_at(serving.0, self.handle.stop(true)).await.is_err() {
+            log::warn!("{}: requests that still run are cut off", self.name);
+            // A stop that was begun takes no second order; dropped, the server ends its workers at once.
+            self.server.abort();
+        }
         for step in self.after_stop {
-            step().await;
+            if timeout_at(deadline.0, step()).await.is_err() {
+                log::warn!("{}: no time was left to end everything", self.name);
+            }
         }
-        if let Ok(Err(e)) = self.server.await {
+        if let Ok(Ok(Err(e))) = timeout_at(deadline.0, self.server).await {
             log::error!("{}: {e}", self.name);
         }
     }
 }
 
-/// Waits for SIGTERM or SIGINT, then ends the servers in their order, the doors first.
+/// Ends servers by the deadline: the first is the door to the others, which are ended together after it, and leaves
+/// them half the time.
+pub async fn stop_all(mut servers: Vec<Running>, deadline: Deadline) {
+    if servers.len() > 1 {
+        servers.remove(0).stop_by(deadline.half()).await;
+    }
+    join_all(servers.into_iter().map(|server| server.stop_by(deadline))).await;
+}
+
+/// Waits for SIGTERM or SIGINT, then ends the servers, the first before the others, all within 28 s of the signal.
 pub async fn until_signal(servers: Vec<Running>, drain: Duration) -> io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -100,6 +158,7 @@ pub async fn until_signal(servers: Vec<Running>, drain: Duration) -> io::Result<
         _ = term.recv() => Ending::Drain,
         _ = int.recv() => Ending::Now,
     };
+    let deadline = Deadline::of_process();
     log::info!("ending");
     for server in &servers {
         server.drain();
@@ -112,8 +171,6 @@ pub async fn until_signal(servers: Vec<Running>, drain: Duration) -> io::Result<
             _ = int.recv() => {}
         }
     }
-    for server in servers {
-        server.stop().await;
-    }
+    stop_all(servers, deadline).await;
     Ok(())
 }

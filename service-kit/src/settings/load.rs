@@ -54,7 +54,7 @@ pub struct Loaded {
 impl Loaded {
     /// Reads `file`, or `kith.toml` in the working folder if there, and the environment over it.
     pub fn read(file: Option<&Path>) -> Result<Self, SettingsError> {
-        Self::from_parts(file, Environment::of_process())
+        Self::from_parts(file, Environment::of_process()?)
     }
 
     /// For tests: no file, and an environment of the test's own.
@@ -96,18 +96,19 @@ impl Loaded {
     /// The top level, validated.
     pub fn common(&self) -> Result<Common, SettingsError> {
         let mut common: Common = typed("", self.top.clone())?;
-        if let Some(token) = self.gateway_token() {
-            common.gateway_token = token;
+        if let Some(token) = self.of_gateway("token") {
+            common.gateway_token = Secret::new(token);
         }
+        common.gateway_listen = self.of_gateway("listen").and_then(|address| address.parse().ok());
         common.validate()?;
         Ok(common)
     }
 
-    /// The one key of another's section that every service needs.
-    fn gateway_token(&self) -> Option<Secret> {
+    /// Keys of another's section that every service needs: the token that proves the gateway, and where it listens.
+    fn of_gateway(&self, key: &str) -> Option<String> {
         let (_, gateway) = self.sections.iter().find(|(name, _)| *name == "gateway")?;
         let table = gateway.clone().into_table().ok()?;
-        table.get("token")?.clone().into_string().ok().map(Secret::new)
+        table.get(key)?.clone().into_string().ok()
     }
 
     /// One process's section with the right types; the caller checks the rest.
@@ -120,6 +121,7 @@ impl Loaded {
     pub fn section<S: Section>(&self, common: &Common) -> Result<S, SettingsError> {
         let section: S = self.section_unchecked()?;
         section.validate()?;
+        common.validate_database(&section)?;
         common.refuse_development_defaults(&section)?;
         Ok(section)
     }

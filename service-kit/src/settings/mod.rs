@@ -4,6 +4,7 @@
 //! are errors.
 
 mod apps;
+pub(crate) mod database;
 mod load;
 mod media;
 mod source;
@@ -15,9 +16,10 @@ pub use media::MediaSettings;
 pub use types::{List, Seconds, SecretUrl, UtcOffset};
 
 use crate::secret::Secret;
+use redis::IntoConnectionInfo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// The top level: what every process reads.
@@ -45,6 +47,10 @@ pub struct Common {
     /// `gateway.token`, which the services need in order to believe the gateway. Filled in by the loader.
     #[serde(skip)]
     pub gateway_token: Secret,
+    /// `gateway.listen`, where given: what others reach through the gateway is as open as the gateway. Filled in by
+    /// the loader.
+    #[serde(skip)]
+    pub gateway_listen: Option<SocketAddr>,
 }
 
 impl Default for Common {
@@ -62,6 +68,7 @@ impl Default for Common {
             drain: Seconds(5),
             workers: 0,
             gateway_token: Secret::new(DEVELOPMENT_GATEWAY_TOKEN),
+            gateway_listen: None,
         }
     }
 }
@@ -145,6 +152,11 @@ pub trait Section: Default + Serialize + for<'de> Deserialize<'de> {
     /// Names of settings left at a development default that must not be used off loopback.
     fn development_defaults(&self) -> Vec<&'static str>;
 
+    /// Connections that it may have open at once, by its limits; each is an open file.
+    fn connections(&self) -> usize {
+        1_000
+    }
+
     /// What is wrong beyond types, naming the setting.
     fn validate(&self) -> Result<(), String> {
         Ok(())
@@ -161,6 +173,22 @@ impl Common {
         let url = self.state.url.expose();
         if url != "memory:" && !url.starts_with("redis://") {
             return Err("state.url: must be memory: or redis://…".into());
+        }
+        // What the parser says may quote the password.
+        if url != "memory:" && url.into_connection_info().is_err() {
+            return Err("state.url: must be redis://[[user]:password@]host[:port][/db], percent-encoded".into());
+        }
+        for (name, token) in [("gateway.token", &self.gateway_token), ("internal.token", &self.internal.token())] {
+            // Other characters cannot be sent, or do not arrive as they were.
+            if !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(format!("{name}: must be of visible ASCII characters, as it is sent in a header"));
+            }
+        }
+        for (name, bases) in [("internal.im_auth", &self.internal.im_auth), ("internal.groups", &self.internal.groups)]
+        {
+            for base in &bases.0 {
+                is_base(base).map_err(|why| format!("{name}: {why}"))?;
+            }
         }
         self.media.validate()?;
         let base = &self.public_base_url;
@@ -207,20 +235,132 @@ impl Common {
         names
     }
 
+    /// Checks the URL of a section's database.
+    pub fn validate_database<S: Section>(&self, section: &S) -> Result<(), String> {
+        let Some((url, _)) = section.database() else { return Ok(()) };
+        database::check(&self.database_url(S::NAME, url)).map_err(|why| format!("{}.database_url: {why}", S::NAME))
+    }
+
+    /// Refuses the store in memory where services are processes of their own: other processes could not see it.
+    pub fn refuse_store_in_memory(&self) -> Result<(), String> {
+        if self.state.url.expose() == "memory:" {
+            return Err("state.url: memory: is for kith, where all services share one process; set redis://…".into());
+        }
+        Ok(())
+    }
+
+    /// Where others than this machine come in, by the settings as a whole: each process listens on loopback behind
+    /// an open gateway or a proxy too, and its development defaults would be as open as those are.
+    fn opening(&self, section: &impl Section) -> Option<String> {
+        let own = [section.listen(), section.internal_listen()];
+        if let Some(open) = own.into_iter().find(|a| !a.ip().is_loopback()) {
+            return Some(format!("on {open}, which is not a loopback address"));
+        }
+        if let Some(open) = self.gateway_listen.filter(|a| !a.ip().is_loopback()) {
+            return Some(format!("behind a gateway on {open}, which is not a loopback address"));
+        }
+        let base = &self.public_base_url;
+        (!base.is_empty() && !is_of_this_machine(base))
+            .then(|| format!("where public_base_url is {base}, which is not a loopback address"))
+    }
+
     /// Refuses development defaults where anyone but this machine could connect (design §5.6).
     pub fn refuse_development_defaults(&self, section: &impl Section) -> Result<(), String> {
-        let Some(open) = [section.listen(), section.internal_listen()].into_iter().find(|a| !a.ip().is_loopback())
-        else {
-            return Ok(());
-        };
+        let Some(open) = self.opening(section) else { return Ok(()) };
         let mut names = self.development_defaults();
         names.extend(section.development_defaults());
         match names.first() {
             None => Ok(()),
-            Some(_) => Err(format!(
-                "{}: a development default cannot be used on {open}, which is not a loopback address; set it",
-                names.join(", ")
-            )),
+            Some(_) => Err(format!("{}: a development default cannot be used {open}; set it", names.join(", "))),
         }
+    }
+}
+
+/// Whether a URL's host is this machine for whoever uses it.
+fn is_of_this_machine(base: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(base) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Whether calls can be sent there.
+fn is_base(base: &str) -> Result<(), &'static str> {
+    let url = reqwest::Url::parse(base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    match url {
+        Some(url) if url.query().is_none() && url.fragment().is_none() && url.username().is_empty() => Ok(()),
+        _ => Err("must be like http://host:port"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Groups {
+        database_url: SecretUrl,
+    }
+
+    impl Section for Groups {
+        const NAME: &'static str = "groups";
+        fn listen(&self) -> SocketAddr {
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        }
+        fn internal_listen(&self) -> SocketAddr {
+            self.listen()
+        }
+        fn database(&self) -> Option<(&SecretUrl, usize)> {
+            Some((&self.database_url, 0))
+        }
+        fn development_defaults(&self) -> Vec<&'static str> {
+            vec!["groups.key"]
+        }
+    }
+
+    fn read(pairs: &[(&str, &str)]) -> Result<(), String> {
+        let loaded = Loaded::from_pairs(pairs.iter().copied()).map_err(|e| e.to_string())?;
+        let common = loaded.common().map_err(|e| e.to_string())?;
+        loaded.section::<Groups>(&common).map(drop).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn behind_what_is_open_development_defaults_are_refused() {
+        for open in [
+            ("KITH__GATEWAY__LISTEN", "0.0.0.0:8080"),
+            ("KITH__PUBLIC_BASE_URL", "https://im.example/kith"),
+            ("KITH__PUBLIC_BASE_URL", "http://192.0.2.1:8080"),
+            ("KITH__PUBLIC_BASE_URL", "http://localhost.example"),
+        ] {
+            let why = read(&[open]).unwrap_err();
+            assert!(why.contains("groups.key") && why.contains("not a loopback address"), "{open:?}: {why}");
+        }
+        for closed in ["http://127.0.0.1:8080/kith", "http://localhost:1", "https://im.localhost", "http://[::1]:8080"]
+        {
+            read(&[("KITH__GATEWAY__LISTEN", "127.0.0.1:80"), ("KITH__PUBLIC_BASE_URL", closed)]).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_would_stop_the_start_is_found_and_named_before_without_its_secrets() {
+        for (pair, says) in [
+            (("KITH__GROUPS__DATABASE_URL", "mysql://u:Zq7@h/d"), "groups.database_url"),
+            (("KITH__GROUPS__DATABASE_URL", "postgres://u:%Zq7@h/d"), "groups.database_url"),
+            (("KITH__STATE__URL", "redis://:%Zq7@[::1/0"), "state.url"),
+            (("KITH__STATE__URL", "redis://:Zq7@h/x"), "state.url"),
+            (("KITH__INTERNAL__IM_AUTH", "127.0.0.1:9081"), "internal.im_auth"),
+            (("KITH__INTERNAL__GROUPS", "http://h:1, ftp://h"), "internal.groups"),
+            (("KITH__INTERNAL__TOKEN", "Zq7 é"), "internal.token"),
+            (("KITH__GATEWAY__TOKEN", "Zq7\u{7f}"), "gateway.token"),
+        ] {
+            let why = read(&[pair]).unwrap_err();
+            assert!(why.starts_with(says) && !why.contains("Zq7"), "{pair:?}: {why}");
+        }
+        read(&[
+            ("KITH__STATE__URL", "redis://:p%40ss@h:1/0"),
+            ("KITH__INTERNAL__GROUPS", "http://h:1,http://[::1]:2/"),
+        ])
+        .unwrap();
     }
 }

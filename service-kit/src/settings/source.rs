@@ -4,6 +4,7 @@
 //! files.
 
 use config::{ConfigError, Map, Source, Value, ValueKind};
+use std::ffi::OsString;
 use std::fs;
 
 const PREFIX: &str = "KITH__";
@@ -13,14 +14,24 @@ const ORIGIN: &str = "the environment";
 pub(super) struct Environment(pub Vec<(String, String)>);
 
 impl Environment {
-    pub fn of_process() -> Self {
+    pub fn of_process() -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         let all = std::env::vars_os();
-        Self(
-            all.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .filter(|(k, _)| k.starts_with(PREFIX))
-                .collect(),
-        )
+        Self::of(all)
+    }
+
+    fn of(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
+        // A setting that is dropped is a default in force that nobody chose.
+        let text = |shown: &str, s: OsString| {
+            s.into_string().map_err(|_not_text| ConfigError::Message(format!("{shown}: not UTF-8")))
+        };
+        let ours = all.filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
+        ours.map(|(name, value)| {
+            let shown = name.to_string_lossy().into_owned();
+            Ok((text(&shown, name)?, text(&shown, value)?))
+        })
+        .collect::<Result<_, _>>()
+        .map(Self)
     }
 }
 
@@ -53,5 +64,21 @@ impl Source for Environment {
             values.insert(key, Value::new(Some(&ORIGIN.to_owned()), ValueKind::String(value)));
         }
         Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn a_setting_that_is_not_utf_8_is_an_error_that_names_it() {
+        let bad = || OsString::from_vec(b"s3cret\xff".to_vec());
+        let error = Environment::of([("KITH__INTERNAL__TOKEN".into(), bad())].into_iter()).err();
+        assert_eq!(error.map(|e| e.to_string()).as_deref(), Some("KITH__INTERNAL__TOKEN: not UTF-8"));
+        let name = OsString::from_vec(b"KITH__A\xff".to_vec());
+        assert!(Environment::of([(name, "x".into())].into_iter()).is_err());
+        assert!(Environment::of([("OTHER".into(), bad())].into_iter()).is_ok());
     }
 }

@@ -80,7 +80,13 @@ impl SecretUrl {
 
     fn masked(&self) -> String {
         // scheme://user:password@host, and parameters such as ?password=…
-        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        let Some((scheme, rest)) = self.0.split_once("://") else {
+            return if self.0.contains(['@', '=']) { "***".to_owned() } else { self.0.clone() };
+        };
+        // A `?` within the password: which part is what cannot be told.
+        if rest.split_once('?').is_some_and(|(place, query)| !place.contains('@') && query.contains('@')) {
+            return format!("{scheme}://***");
+        }
         let (rest, query) = rest.split_once('?').map_or((rest, ""), |(r, _)| (r, "?***"));
         match rest.rsplit_once('@') {
             None => format!("{scheme}://{rest}{query}"),
@@ -183,6 +189,9 @@ mod tests {
             ("postgres://kith:s3cret@db/kith?sslmode=require", "postgres://kith:***@db/kith?***"),
             ("redis://:s3c@ret@h:1/0", "redis://:***@h:1/0"),
             ("redis://h:1", "redis://h:1"),
+            ("postgres://u:s3?cret@db/kith", "postgres://***"),
+            ("postgres//u:s3cret@db/kith", "***"),
+            ("host=db password=s3cret", "***"),
         ] {
             assert_eq!(format!("{:?}", SecretUrl::new(url)), shown);
         }

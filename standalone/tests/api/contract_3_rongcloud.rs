@@ -10,7 +10,7 @@ use service_kit::testkit::rongcloud::{FakeRongCloud, Mood, dead_host};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const BASE: &str = "http://im.example";
+const BASE: &str = "http://im.localhost";
 
 fn environment(hosts: &str) -> [(&'static str, String); 9] {
     [

@@ -246,10 +246,10 @@ async fn any_change_of_the_icon_in_any_dialect_moves_the_update_time() {
 
 #[tokio::test]
 async fn a_link_of_ours_is_recognised_and_built_anew_under_another_base() {
-    let stack = Stack::start(&[("KITH__PUBLIC_BASE_URL", "https://im.example/kith")]).await;
+    let stack = Stack::start(&[("KITH__PUBLIC_BASE_URL", "https://im.localhost/kith")]).await;
     let kith = stack.client();
     let (url, _) = uploaded(&upload(&kith, "a", png(1, 1, "")).await);
-    let name = url.strip_prefix("https://im.example/kith/media/").expect("the public base").to_owned();
+    let name = url.strip_prefix("https://im.localhost/kith/media/").expect("the public base").to_owned();
     // A client sends it back; the account keeps the file's name.
     kith.register_with("b", json!({ "icon": url })).await.ok_b();
     kith.register_with("c", json!({ "icon": format!("https://other.example/media/{name}") })).await.ok_b();

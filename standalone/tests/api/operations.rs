@@ -4,7 +4,9 @@ use crate::client::{Client, SECRET};
 use crate::process::{Process, free_port};
 use crate::stack::{Kind, Stack};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -117,7 +119,7 @@ async fn separate_binaries_refuse_the_store_in_memory() {
     let folder = TempDir::new().unwrap();
     let environment = BTreeMap::from([("KITH__IM_AUTH__LISTEN".to_owned(), "127.0.0.1:0".to_owned())]);
     let mut process = Process::start("svc-im-auth", environment, folder.path().join("log"));
-    assert_eq!(process.ended(Duration::from_secs(10)).await.code(), Some(1));
+    assert_eq!(process.ended(Duration::from_secs(10)).await.code(), Some(2));
     assert!(process.logged().contains("state.url"), "{}", process.logged());
 }
 
@@ -220,6 +222,19 @@ async fn the_request_id_leads_from_the_client_to_the_services_lines() {
     for service in ["gateway", "svc-im-auth"] {
         assert!(lines.iter().any(|l| l.contains(&format!("service={service}"))), "{service}: {lines:?}");
     }
+    // On to the service that a service asks.
+    kith.register_with("alice", json!({"password": "password-1", "isAdmin": true})).await.ok_b();
+    let request = kith
+        .request(reqwest::Method::POST, "/im/group_create/")
+        .header("x-request-id", "follow-me-2")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("username=alice&password=password-1&name=g");
+    kith.send(request).await.ok_c();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let logs = stack.logs();
+    let is_there =
+        |l: &str| ["follow-me-2", "service=svc-im-auth", "path=/internal/"].iter().all(|part| l.contains(part));
+    assert!(logs.lines().any(is_there), "{logs}");
 }
 
 #[tokio::test]
@@ -232,13 +247,29 @@ async fn health_and_metrics_are_on_the_internal_listener_only() {
     assert_eq!((inner.get("/healthz").await.status, inner.get("/readyz").await.status), (200, 200));
     let metrics = inner.get("/metrics").await.text;
     assert!(metrics.contains("kith_requests_total"), "{metrics}");
+    let described = metrics.lines().filter(|l| l.starts_with("# "));
+    assert_eq!(described.clone().count(), described.collect::<BTreeSet<_>>().len(), "once each: {metrics}");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let answer = inner.send(inner.request(reqwest::Method::HEAD, path)).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, ""), "{path}");
+    }
+    assert_eq!(inner.send(inner.request(reqwest::Method::POST, "/healthz")).await.status, 405);
+    if stack.kind == Kind::Sqlite {
+        let parts = inner.get("/readyz").await.json()["parts"].clone();
+        for service in ["svc-im-auth", "svc-groups", "svc-friends"] {
+            for part in ["database", "state"] {
+                assert_eq!(parts[format!("{service}.{part}")], json!("ok"), "{parts}");
+            }
+        }
+    }
     let of_auth = match stack.kind {
         // kith shows the metrics of all its servers.
         Kind::Sqlite => metrics,
         Kind::Postgres => Client::new(&stack.internal["im_auth"]).get("/metrics").await.text,
     };
     assert!(of_auth.contains("route=\"/auth/user_register\",outcome=\"ok\"} 1"), "{of_auth}");
-    for name in ["kith_db_threads", "kith_state_up", "kith_build_info"] {
+    for name in ["kith_db_threads", "kith_state_up", "kith_build_info", "kith_state_operation_duration_seconds_bucket"]
+    {
         assert!(of_auth.contains(name), "{name}: {of_auth}");
     }
     if stack.kind == Kind::Postgres {
@@ -269,4 +300,122 @@ async fn the_internal_api_does_not_exist_without_its_token() {
     }
     let answer = send(Some("the-token")).await;
     assert_eq!((answer.status, answer.json()), (200, json!({"profiles": []})));
+}
+
+/// One binary with these settings and a store that it takes for one.
+fn separate(folder: &TempDir, binary: &str, log: &str, pairs: &[(&str, &str)]) -> Process {
+    let mut environment = BTreeMap::from([("KITH__STATE__URL".to_owned(), "redis://127.0.0.1:1".to_owned())]);
+    environment.extend(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    Process::start(binary, environment, folder.path().join(log))
+}
+
+#[tokio::test]
+async fn a_database_url_that_nobody_understands_is_refused_without_a_word_of_its_password() {
+    for url in ["postgres://kith:s3cr%zzZq7@127.0.0.1/im", "postgres://kith:s3crZq7@[::1/im", "postgres://k:s/Zq7@h/im"]
+    {
+        let folder = TempDir::new().unwrap();
+        let mut process = separate(&folder, "svc-im-auth", "log", &[("KITH__IM_AUTH__DATABASE_URL", url)]);
+        assert_eq!(process.ended(Duration::from_secs(10)).await.code(), Some(2), "{}", process.logged());
+        let log = process.logged();
+        assert!(log.contains("im_auth.database_url"), "{log}");
+        assert!(!log.contains("Zq7") && !log.contains("s3cr"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn check_finds_what_would_stop_the_start() {
+    let binaries = std::path::Path::new(env!("CARGO_BIN_EXE_kith")).parent().unwrap();
+    for (binary, pair, says) in [
+        ("svc-im-auth", ("KITH__STATE__URL", "memory:"), "state.url"),
+        ("svc-groups", ("KITH__GROUPS__DATABASE_URL", "mysql://h/d"), "groups.database_url"),
+        ("svc-friends", ("KITH__STATE__URL", "redis://:Zq7@h/x"), "state.url"),
+        ("svc-friends", ("KITH__INTERNAL__IM_AUTH", "127.0.0.1:9081"), "internal.im_auth"),
+        ("gateway", ("KITH__GATEWAY__TOKEN", "Zq7 token"), "gateway.token"),
+        // Behind the gateway of the same settings anybody could use the published signing key.
+        ("svc-im-auth", ("KITH__GATEWAY__LISTEN", "0.0.0.0:8080"), "im_auth.token.keys"),
+        ("svc-im-auth", ("KITH__PUBLIC_BASE_URL", "https://im.example"), "im_auth.token.keys"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut command = std::process::Command::new(binaries.join(binary));
+        command.arg("--check").env_clear().env("KITH__STATE__URL", "redis://h").env(pair.0, pair.1);
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{binary} {pair:?}: {said}");
+        assert!(said.contains(says) && !said.contains("Zq7"), "{binary} {pair:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_starting_service_has_its_port_but_takes_no_connection() {
+    // A PostgreSQL that never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://kith@{}/im", silent.local_addr().unwrap());
+    let (port, internal) = (free_port(), free_port());
+    let (public, inner) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{internal}"));
+    let pairs = [
+        ("KITH__IM_AUTH__DATABASE_URL", url.as_str()),
+        ("KITH__IM_AUTH__LISTEN", public.as_str()),
+        ("KITH__IM_AUTH__INTERNAL_LISTEN", inner.as_str()),
+    ];
+    let folder = TempDir::new().unwrap();
+    let mut first = separate(&folder, "svc-im-auth", "first", &pairs);
+    first.until(async |p| p.logged().contains("not reachable")).await;
+    for address in [&public, &inner] {
+        let refused = TcpStream::connect(address).map_err(|e| e.kind());
+        assert_eq!(refused.err(), Some(std::io::ErrorKind::ConnectionRefused), "{address}");
+    }
+    let mut second = separate(&folder, "svc-im-auth", "second", &pairs);
+    assert_eq!(second.ended(Duration::from_secs(10)).await.code(), Some(1));
+    assert!(second.logged().contains(&format!("cannot listen on {public}")), "{}", second.logged());
+}
+
+#[tokio::test]
+async fn kith_ends_within_30_seconds_whatever_its_clients_do() {
+    let folder = TempDir::new().unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut process = kith(
+        &folder,
+        &[
+            ("KITH__GATEWAY__LISTEN", &address),
+            ("KITH__GATEWAY__TIMEOUTS__STALL", "120"),
+            ("KITH__GATEWAY__TIMEOUTS__REQUEST", "120"),
+            ("KITH__DRAIN", "10"),
+        ],
+    );
+    process.until(async |p| p.stdout().contains("kith ready: ")).await;
+    let mut upload = TcpStream::connect(&address).unwrap();
+    upload
+        .write_all(b"POST /auth/user_register HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{\"secret\":")
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    process.signal("TERM");
+    let status = process.ended(Duration::from_secs(30)).await;
+    assert_eq!(status.code(), Some(0), "{}", process.logged());
+    drop(upload);
+}
+
+#[tokio::test]
+async fn kith_raises_its_limit_of_open_files() {
+    let folder = TempDir::new().unwrap();
+    let mut process = std::process::Command::new("sh")
+        .args(["-c", "ulimit -Sn 300; exec \"$0\"", env!("CARGO_BIN_EXE_kith")])
+        .env_clear()
+        .env("KITH__GATEWAY__LISTEN", format!("127.0.0.1:{}", free_port()))
+        .env("KITH__GATEWAY__INTERNAL_LISTEN", "127.0.0.1:0")
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The limit is raised before the first line of the log; the shell's own is the lower one.
+    let mut warned = String::new();
+    std::io::BufReader::new(process.stderr.take().unwrap()).read_line(&mut warned).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
+    let numbers: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "soft and hard: {line}");
+    let enough = numbers[1] == "unlimited" || numbers[1].parse::<u64>().unwrap() >= 60_500;
+    assert_eq!(warned.contains("raise nofile"), !enough, "{warned}");
 }
