@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All checks and tests, on both stacks: SQLite + in-memory state, and PostgreSQL + Redis.
-# Needs Rust, a C compiler and Python 3. PostgreSQL and Redis are found, or installed from Debian's packages where that
-# is allowed, moto (an S3 server) from PyPI; all are started privately on free ports in a temporary folder.
+# Needs Rust, a C compiler and Python 3. PostgreSQL, Redis and Chromium are found, or installed from Debian's packages
+# where that is allowed, moto (an S3 server) from PyPI; all servers are started privately on free ports in a temporary
+# folder.
 #   scripts/test.sh            everything
 #   scripts/test.sh NAME...    only tests whose names contain NAME, on both stacks; no format or lint checks
 set -euo pipefail
@@ -15,6 +16,9 @@ need_commands cargo cc
 need_server postgres postgresql
 need_server redis-server redis-server
 need_server setpriv util-linux
+need_server setsid util-linux
+need_server chromium chromium
+need_server chromedriver chromium-driver
 need_moto
 
 if [ $# -eq 0 ]; then

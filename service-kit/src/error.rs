@@ -146,6 +146,11 @@ codes! {
     GroupFull, Conflict, "the group is full";
     NotMember, Conflict, "not a member of the group";
     OwnerCannotQuit, Conflict, "the owner cannot quit the group, only dismiss it";
+
+    // terminal users (§1)
+    UnknownTerminalUser, NotFound, "no such terminal user";
+    SameKey, Conflict, "the new key is the one to be replaced";
+    UnusableCode, NotFound, "the code is unknown, used or expired";
 }
 
 /// Why a call failed: a reason, what the client may know of this case, and what only the log may know.

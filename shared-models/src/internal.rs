@@ -118,6 +118,21 @@ pub struct IssueTokenRequest {
     pub platform: Platform,
     /// Return a token again that still has half its life before it.
     pub reuse: bool,
+    /// Make an implicit account first if there is none.
+    #[serde(default)]
+    pub ensure: bool,
+}
+
+/// `POST /internal/tokens/current`: the newest live token of an account that its app's IM provider issued.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CurrentTokenRequest {
+    pub key: AccountKey,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CurrentTokenResponse {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! How these types appear in the API documents.
 
-use crate::{AppId, ByteText, Flag, Gender, GroupId, Int, Platform, Text, Uid};
+use crate::{AppId, ByteText, Flag, Gender, GroupId, Int, Platform, Text, TuserKey, Uid};
 use std::borrow::Cow;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
@@ -40,6 +40,7 @@ macro_rules! schema {
 
 schema!("AppId", AppId, text(1, 64, "App id, of A-Z a-z 0-9 _ -"));
 schema!("Uid", Uid, text(1, 64, "User id within its app"));
+schema!("TuserKey", TuserKey, text(1, 128, "Key of a terminal user; a secret"));
 schema!("GroupId", GroupId, integer(1, i64::MAX, "Group id"));
 schema!("Platform", Platform, integer(1, 7, "1 iOS, 2 Android, 3 Windows, 4 OSX, 5 Web, 6 MiniWeb, 7 Linux"));
 schema!("Gender", Gender, integer(0, 2, "0 unknown, 1 male, 2 female"));

@@ -42,6 +42,7 @@ pub struct Of {
 #[value(rename_all = "snake_case")]
 enum Service {
     ImAuth,
+    TerminalUser,
     Groups,
 }
 
@@ -49,6 +50,7 @@ impl Service {
     fn name(self) -> &'static str {
         match self {
             Self::ImAuth => "im_auth",
+            Self::TerminalUser => "terminal_user",
             Self::Groups => "groups",
         }
     }
@@ -56,6 +58,7 @@ impl Service {
     async fn database(self, settings: &Settings) -> Result<Db> {
         match self {
             Self::ImAuth => svc_im_auth::server::database(&settings.common, &settings.im_auth).await,
+            Self::TerminalUser => svc_terminal_user::server::database(&settings.common, &settings.terminal_user).await,
             Self::Groups => svc_groups::server::database(&settings.common, &settings.groups).await,
         }
     }

@@ -30,6 +30,7 @@ pub fn internal(cfg: &mut ServiceConfig, core: Core) {
         .service(post::<Internal, _, _>("/credentials/verify", internal::verify_password))
         .service(post::<Internal, _, _>("/tokens/verify", internal::verify_token))
         .service(post::<Internal, _, _>("/tokens/issue", internal::issue_token))
+        .service(post::<Internal, _, _>("/tokens/current", internal::current_token))
         .service(post::<Internal, _, _>("/accounts/read", internal::read_accounts))
         .service(post::<Internal, _, _>("/accounts/ensure", internal::ensure_account));
 }

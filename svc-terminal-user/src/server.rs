@@ -1,13 +1,21 @@
 //! From settings to a running service.
 
-use crate::routes;
+use crate::domain::{Core, Parts, REKEY, RekeyDelivery, Rules};
 use crate::settings::TerminalUserSettings;
-use service_kit::health::Health;
-use service_kit::metrics::Metrics;
-use service_kit::server::{Listeners, Running, Spec, Upgrade, serve};
-use service_kit::service::Environment;
+use crate::{routes, store};
+use service_kit::auth::{Credentials, Lockout};
+use service_kit::db::Db;
+use service_kit::directory::Directory;
+use service_kit::internal::InternalClient;
+use service_kit::media::{LinkBase, MediaStore};
+use service_kit::outbox::{Options, Outbox};
+use service_kit::server::{Running, Upgrade, serve};
+use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::Common;
 use service_kit::{Error, Result};
+
+/// Replacements of one app's keys in one delivery.
+const REKEY_BATCH: usize = 16;
 
 /// Starts the service as a process of its own.
 pub async fn start(common: Common, settings: TerminalUserSettings) -> Result<Running> {
@@ -16,8 +24,53 @@ pub async fn start(common: Common, settings: TerminalUserSettings) -> Result<Run
 }
 
 /// Starts the service in an environment that is given.
-pub async fn start_in(common: Common, settings: TerminalUserSettings, _environment: Environment) -> Result<Running> {
-    let spec = Spec::new("svc-terminal-user", &common, Health::default(), Metrics::new("svc-terminal-user"));
-    serve(&spec, Listeners::bind(&settings)?, routes::public, routes::internal, None::<fn() -> Upgrade>)
-        .map_err(Error::internal)
+pub async fn start_in(common: Common, settings: TerminalUserSettings, environment: Environment) -> Result<Running> {
+    let base = Base::prepare("svc-terminal-user", &common, &settings, store::MIGRATIONS, environment).await?;
+    let Base { db, state, clock, apps, listeners, metrics, spec } = base;
+    let (media, links) = (MediaStore::open(&common)?, LinkBase::new(&common));
+    let im_auth = InternalClient::new(&common.internal.im_auth, common.internal.token());
+    let groups = InternalClient::new(&common.internal.groups, common.internal.token());
+    let directory = Directory::new(state.clone(), im_auth.clone());
+    let lockout = Lockout::new(state.clone(), Vec::new());
+    let credentials = Credentials::new(apps.system().id.clone(), lockout, directory.clone(), im_auth.clone())
+        .with_clock(clock.clone());
+    let outbox = Outbox::builder(db.clone(), clock.clone(), Options::default())
+        .kind(REKEY, REKEY_BATCH, RekeyDelivery { groups })
+        .start(&metrics);
+    let core = Core::new(Parts {
+        db: db.clone(),
+        state,
+        clock,
+        apps,
+        directory,
+        im_auth,
+        credentials,
+        media,
+        outbox: outbox.clone(),
+        rules: Rules {
+            secrets_by_user_id: settings.secrets_by_user_id(),
+            code_life: settings.code_life.into(),
+            session_life: settings.session_life.into(),
+            utc_offset: common.utc_offset.fixed(),
+            public_base_url: common.public_base_url.clone(),
+        },
+    });
+    let sweep = actix_rt::spawn(core.clone().sweep_used_codes());
+    let running = serve(
+        &spec,
+        listeners,
+        move |cfg| routes::public(cfg, core.clone(), links.clone()),
+        routes::internal,
+        None::<fn() -> Upgrade>,
+    )
+    .map_err(Error::internal)?;
+    Ok(running.before_stop(move || async move { sweep.abort() }).after_stop(move || async move {
+        outbox.stop().await;
+        db.close().await;
+    }))
+}
+
+/// The service's database by itself, for `kith outbox`.
+pub async fn database(common: &Common, settings: &TerminalUserSettings) -> Result<Db> {
+    open_database("kith outbox", common, settings, store::MIGRATIONS).await
 }

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use service_kit::settings::{SecretUrl, Section};
+use service_kit::settings::{Seconds, SecretUrl, Section};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// `[terminal_user]`.
@@ -12,7 +12,18 @@ pub struct TerminalUserSettings {
     pub database_url: SecretUrl,
     /// Database threads, each with one connection; 0: four per core on PostgreSQL, one per core on SQLite.
     pub database_threads: usize,
+    /// Whether a look-up by the public user id alone shows tokens and keys, and whoever has a key may replace it
+    /// without a password, as the documents have it. Unset: yes, on loopback only.
+    pub secrets_by_user_id: Option<bool>,
+    /// Life of a binding code, 1–300 s.
+    pub code_life: Seconds,
+    /// Life of a session of the binding page, 1–1800 s.
+    pub session_life: Seconds,
 }
+
+/// The contract's own figures; a setting may only be stricter.
+const CODE_LIFE: Seconds = Seconds(300);
+const SESSION_LIFE: Seconds = Seconds(1800);
 
 impl Default for TerminalUserSettings {
     fn default() -> Self {
@@ -21,7 +32,16 @@ impl Default for TerminalUserSettings {
             internal_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9082)),
             database_url: SecretUrl::default(),
             database_threads: 0,
+            secrets_by_user_id: None,
+            code_life: CODE_LIFE,
+            session_life: SESSION_LIFE,
         }
+    }
+}
+
+impl TerminalUserSettings {
+    pub fn secrets_by_user_id(&self) -> bool {
+        self.secrets_by_user_id.unwrap_or(true)
     }
 }
 
@@ -41,6 +61,16 @@ impl Section for TerminalUserSettings {
     }
 
     fn development_defaults(&self) -> Vec<&'static str> {
-        Vec::new()
+        self.secrets_by_user_id.is_none().then_some("terminal_user.secrets_by_user_id").into_iter().collect()
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if !(Seconds(1)..=CODE_LIFE).contains(&self.code_life) {
+            return Err("terminal_user.code_life: must be 1 to 300".into());
+        }
+        if !(Seconds(1)..=SESSION_LIFE).contains(&self.session_life) {
+            return Err("terminal_user.session_life: must be 1 to 1800".into());
+        }
+        Ok(())
     }
 }

@@ -2,10 +2,12 @@
 
 use crate::error::{Code, Error, Result};
 use crate::links::{Kind, MediaName};
-use crate::params::read_body;
+use crate::params::{read_body, read_with_file};
+use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::{Bytes, BytesMut};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -70,6 +72,18 @@ impl Upload {
         let body = body.map_err(|e| if e.code() == Code::BodyTooLarge { too_large() } else { e })?;
         upload.content = BytesMut::from(body);
         Ok(upload)
+    }
+
+    /// The parameters of a multipart request of family A, and its file part `name`, if there is one.
+    pub async fn of_form(
+        req: &HttpRequest,
+        payload: Payload,
+        name: &str,
+    ) -> Result<(Map<String, Value>, Option<Self>)> {
+        let upload = Self::begin().await?;
+        let read = read_with_file(req, payload, name, IMAGE_LIMIT).await;
+        let (map, file) = read.map_err(|e| if e.code() == Code::BodyTooLarge { too_large() } else { e })?;
+        Ok((map, file.map(|content| Self { content, ..upload })))
     }
 
     /// The next piece, of a body that comes in parts.

@@ -15,7 +15,7 @@ pub const FORM_LIMIT: usize = 2 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Of a refused body so much is still read, so that the client comes to reading the answer.
-const DRAIN_LIMIT: usize = 32 << 20;
+pub(super) const DRAIN_LIMIT: usize = 32 << 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The whole body, at most `limit` bytes.

@@ -5,6 +5,7 @@ use crate::error::{Code, Error, Result};
 use actix_multipart::Multipart;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
+use actix_web::web::BytesMut;
 use futures_util::StreamExt;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
@@ -50,11 +51,32 @@ fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
-/// The text parts of a multipart body; file parts are for the calls that take files.
-pub(super) async fn multipart(headers: &HeaderMap, payload: Payload) -> Result<Map<String, Value>> {
+/// A file part that a call takes.
+pub(super) struct Wanted<'a> {
+    pub name: &'a str,
+    /// Bytes; of a larger one nothing is kept.
+    pub limit: usize,
+}
+
+/// What came as the wanted file part.
+pub(super) enum File {
+    None,
+    TooLarge,
+    Whole(BytesMut),
+}
+
+/// The text parts of a multipart body, and one file part of any file name and type; other file parts are dropped.
+pub(super) async fn multipart(
+    headers: &HeaderMap,
+    payload: Payload,
+    wanted: Option<Wanted<'_>>,
+) -> Result<(Map<String, Value>, File)> {
     let mut map = Map::new();
+    let mut file = File::None;
     let mut left = FORM_LIMIT;
-    let mut form = Multipart::new(headers, body::limited(payload, FORM_LIMIT));
+    // A file that is too large is read to its end, so that the client comes to reading the answer.
+    let whole = if wanted.is_some() { body::DRAIN_LIMIT } else { FORM_LIMIT };
+    let mut form = Multipart::new(headers, body::limited(payload, whole));
     let read = async {
         while let Some(field) = form.next().await {
             let mut field = field.map_err(unreadable)?;
@@ -65,6 +87,13 @@ pub(super) async fn multipart(headers: &HeaderMap, payload: Payload) -> Result<M
             let is_file = disposition.is_some_and(|d| d.get_filename().is_some());
             let name = field.name().unwrap_or_default().trim().to_owned();
             let mut value = Vec::new();
+            if let Some(wanted) = wanted.as_ref().filter(|w| w.name == name) {
+                file = File::Whole(BytesMut::new());
+                while let Some(chunk) = field.next().await {
+                    file.add(&chunk.map_err(unreadable)?, wanted.limit);
+                }
+                continue;
+            }
             while let Some(chunk) = field.next().await {
                 let chunk = chunk.map_err(unreadable)?;
                 left = left.checked_sub(chunk.len()).ok_or(Code::BodyTooLarge)?;
@@ -78,9 +107,21 @@ pub(super) async fn multipart(headers: &HeaderMap, payload: Payload) -> Result<M
                 map.insert(name, Value::String(value));
             }
         }
-        Ok(map)
+        Ok((map, file))
     };
     body::in_time(read).await
+}
+
+impl File {
+    fn add(&mut self, chunk: &[u8], limit: usize) {
+        if let Self::Whole(content) = self {
+            if content.len() + chunk.len() > limit {
+                *self = Self::TooLarge;
+            } else {
+                content.extend_from_slice(chunk);
+            }
+        }
+    }
 }
 
 fn unreadable(e: actix_multipart::MultipartError) -> Error {

@@ -13,6 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::wire::{Dialect, Envelope, Failure};
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::web::BytesMut;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -57,7 +58,7 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
             // Of family C a body that starts with a brace is JSON, whatever its type says.
             let is_json = dialect == Dialect::RetReason && first == Some(b'{');
             if is_multipart(headers) && !is_json {
-                map.extend(form::multipart(headers, payload).await?);
+                map.extend(form::multipart(headers, payload, None).await?.0);
                 return Ok(map);
             }
             let body = read_body(payload, headers, FORM_LIMIT).await?;
@@ -70,6 +71,27 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
 /// One parameter of a query.
 pub fn value_of(query: &str, name: &str) -> Result<Option<String>> {
     form::value(query.as_bytes(), name)
+}
+
+/// The parameters of a multipart request of family A, and its file part `name`; `None` where there is none, also
+/// where the request is not multipart. A file of more than `limit` bytes fails as `BodyTooLarge`.
+pub async fn read_with_file(
+    req: &HttpRequest,
+    payload: Payload,
+    name: &str,
+    limit: usize,
+) -> Result<(Map<String, Value>, Option<BytesMut>)> {
+    if !is_multipart(req.headers()) {
+        return Ok((read(Dialect::RcRm, req, payload).await?, None));
+    }
+    let mut map = form::pairs(req.query_string().as_bytes())?;
+    let (more, file) = form::multipart(req.headers(), payload, Some(form::Wanted { name, limit })).await?;
+    map.extend(more);
+    match file {
+        form::File::None => Ok((map, None)),
+        form::File::TooLarge => Err(Code::BodyTooLarge.into()),
+        form::File::Whole(content) => Ok((map, Some(content))),
+    }
 }
 
 /// One parameter of the query, for calls whose body is something else.

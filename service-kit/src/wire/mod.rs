@@ -27,6 +27,8 @@ use serde::Serialize;
 pub trait Envelope: 'static {
     const CONTENT_TYPE: &'static str = "application/json; charset=utf-8";
     const DIALECT: Dialect;
+    /// `Cache-Control` of every answer that does not say otherwise.
+    const CACHE: Option<&'static str> = None;
 
     /// Envelope keys first, then the payload's.
     fn success<T: Serialize>(payload: T) -> impl Serialize;
@@ -172,6 +174,9 @@ mod tests {
                 "GroupFull 409 112180",
                 "NotMember 409 112180",
                 "OwnerCannotQuit 409 112180",
+                "UnknownTerminalUser 404 112180",
+                "SameKey 409 112180",
+                "UnusableCode 404 112180",
             ]
         );
     }

@@ -16,6 +16,8 @@ struct Body<'a, T: Serialize> {
 impl Envelope for RcRm {
     const CONTENT_TYPE: &'static str = "application/json;charset=utf-8";
     const DIALECT: Dialect = Dialect::RcRm;
+    /// Its writes are GETs (contract §0).
+    const CACHE: Option<&'static str> = Some("no-store");
 
     fn success<T: Serialize>(payload: T) -> impl Serialize {
         Body { rc: "1", rm: "", payload }

@@ -4,7 +4,7 @@ use super::Envelope;
 use crate::error::{Code, Error, Kind};
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, web};
 use serde::Serialize;
 use std::fmt;
@@ -44,7 +44,14 @@ impl<W: Envelope, T: Serialize> Responder for Reply<W, T> {
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse<BoxBody> {
         match serde_json::to_vec(&W::success(self.payload)) {
-            Ok(body) => HttpResponse::Ok().insert_header((CONTENT_TYPE, W::CONTENT_TYPE)).body(body),
+            Ok(body) => {
+                let mut answer = HttpResponse::Ok();
+                answer.insert_header((CONTENT_TYPE, W::CONTENT_TYPE));
+                if let Some(cache) = W::CACHE {
+                    answer.insert_header((CACHE_CONTROL, cache));
+                }
+                answer.body(body)
+            }
             Err(e) => Failure::<W>::from(Error::internal(e)).error_response(),
         }
     }
@@ -108,6 +115,9 @@ impl<W: Envelope> ResponseError for Failure<W> {
         let (body, content_type) = W::DIALECT.failure(&self.error);
         let mut answer = HttpResponse::build(self.status_code());
         answer.insert_header((CONTENT_TYPE, content_type));
+        if let Some(cache) = W::CACHE {
+            answer.insert_header((CACHE_CONTROL, cache));
+        }
         if code.kind().is_fault() || matches!(code.kind(), Kind::TooLarge | Kind::TooMany) {
             answer.insert_header((FAILURE_HEADER, HeaderValue::from(code.kind().status())));
         }

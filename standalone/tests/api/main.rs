@@ -4,8 +4,16 @@
 //! the four services as processes of their own on PostgreSQL and Redis. `scripts/test.sh` runs both.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod browser;
 mod client;
 mod contract_0;
+mod contract_1_basics;
+mod contract_1_binding;
+mod contract_1_faults;
+mod contract_1_info;
+mod contract_1_page;
+mod contract_1_replace;
+mod contract_1_secrets;
 mod contract_2;
 mod contract_2_socket;
 mod contract_3_groups;
@@ -32,3 +40,4 @@ mod s3;
 mod socket;
 mod stack;
 mod tokens;
+mod tusers;

@@ -97,7 +97,7 @@ async fn development_defaults_are_refused_off_loopback_by_every_binary() {
         ("svc-im-auth", "IM_AUTH", "im_auth.open_registration"),
         ("svc-groups", "GROUPS", "internal.token"),
         ("svc-friends", "FRIENDS", "internal.token"),
-        ("svc-terminal-user", "TERMINAL_USER", "internal.token"),
+        ("svc-terminal-user", "TERMINAL_USER", "terminal_user.secrets_by_user_id"),
         ("gateway", "GATEWAY", "gateway.token"),
     ] {
         let folder = TempDir::new().unwrap();

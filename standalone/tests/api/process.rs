@@ -15,7 +15,7 @@ type Spawn = (Command, mpsc::Sender<std::io::Result<Child>>);
 
 /// Children die with this test process: the kernel kills them when the thread that started them ends, so one thread
 /// that never ends starts them all.
-fn spawn(command: Command) -> Child {
+pub fn spawn(command: Command) -> Child {
     static SPAWNER: OnceLock<Mutex<mpsc::Sender<Spawn>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (send, receive) = mpsc::channel::<Spawn>();

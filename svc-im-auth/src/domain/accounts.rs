@@ -144,6 +144,14 @@ impl Core {
         Ok(profile)
     }
 
+    /// Makes an implicit account if there is none; one that the directory shows costs nothing.
+    pub async fn ensure_any_account(&self, key: &AccountKey) -> Result<()> {
+        if self.directory.get(key).await?.is_none() {
+            self.ensure_account(EnsureAccountRequest { key: key.clone(), name: None, icon: None }).await?;
+        }
+        Ok(())
+    }
+
     pub async fn find_account(&self, key: AccountKey) -> Result<Option<AccountRow>> {
         self.db.read(move |conn| Ok(store::find_account(conn, &key)?)).await
     }

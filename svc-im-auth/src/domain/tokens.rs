@@ -267,6 +267,18 @@ impl Core {
         Ok(issued)
     }
 
+    /// The newest live token that the app's IM provider issued to an account, on any platform.
+    pub async fn current_token(&self, key: AccountKey) -> Result<Option<String>> {
+        let is_builtin = self.providers.of(&key.app_id).is_none();
+        let now = self.clock.unix_seconds();
+        let found = self.db.read(move |conn| Ok(store::find_current_token(conn, &key, is_builtin, now)?)).await?;
+        match found {
+            None => Ok(None),
+            Some(TokenRow { text: Some(text), .. }) => Ok(Some(text)),
+            Some(row) => Ok(Some(self.keys.sign(&row)?.token)),
+        }
+    }
+
     /// The claims of a live token of this app; another app's is invalid here.
     pub async fn verify_token_of(&self, app_id: &AppId, token: &str) -> Result<Claims> {
         let claims = self.keys.open(token)?;

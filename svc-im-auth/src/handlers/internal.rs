@@ -8,9 +8,9 @@ use service_kit::params::Params;
 use service_kit::wire::{Internal, Reply};
 use service_kit::{Code, Error};
 use shared_models::internal::{
-    AccountsRequest, AccountsResponse, EnsureAccountRequest, EnsureAccountResponse, Identity, IssueTokenRequest,
-    IssueTokenResponse, MAX_PROFILES, ProfilesRequest, ProfilesResponse, VerifiedToken, VerifyPasswordRequest,
-    VerifyTokenRequest,
+    AccountsRequest, AccountsResponse, CurrentTokenRequest, CurrentTokenResponse, EnsureAccountRequest,
+    EnsureAccountResponse, Identity, IssueTokenRequest, IssueTokenResponse, MAX_PROFILES, ProfilesRequest,
+    ProfilesResponse, VerifiedToken, VerifyPasswordRequest, VerifyTokenRequest,
 };
 
 /// `POST /internal/profiles`
@@ -61,8 +61,20 @@ pub async fn issue_token(
     params: Params<Internal, IssueTokenRequest>,
 ) -> HandledInternal<IssueTokenResponse> {
     let req = params.into_inner();
+    if req.ensure {
+        core.ensure_any_account(&req.key).await?;
+    }
     let issued = core.issue_token(req.key, req.platform, req.reuse).await?;
     Ok(Reply::new(IssueTokenResponse { token: issued.token, expires_at: issued.expires_at }))
+}
+
+/// `POST /internal/tokens/current`
+pub async fn current_token(
+    core: Data<Core>,
+    params: Params<Internal, CurrentTokenRequest>,
+) -> HandledInternal<CurrentTokenResponse> {
+    let token = core.current_token(params.into_inner().key).await?;
+    Ok(Reply::new(CurrentTokenResponse { token }))
 }
 
 /// `POST /internal/accounts/ensure`

@@ -80,6 +80,25 @@ pub fn find_live_token(
         .optional()
 }
 
+/// The newest live token of an owner on any platform, builtin or a provider's, that lasts beyond `until` (Unix seconds).
+pub fn find_current_token(
+    conn: &mut DbConn,
+    key: &AccountKey,
+    is_builtin: bool,
+    until: i64,
+) -> QueryResult<Option<TokenRow>> {
+    tokens::table
+        .filter(tokens::app_id.eq(key.app_id.as_str()))
+        .filter(tokens::uid.eq(key.uid.as_str()))
+        .filter(tokens::state.eq(0))
+        .filter(tokens::text.is_null().eq(is_builtin))
+        .filter(tokens::expires_at.gt(until))
+        .order((tokens::issued_at.desc(), tokens::expires_at.desc(), tokens::id))
+        .select(TokenRow::as_select())
+        .first(conn)
+        .optional()
+}
+
 /// Ends an owner's live tokens, of one platform or of all; answers their ids.
 pub fn end_tokens(
     conn: &mut DbConn,

@@ -1,0 +1,2 @@
+DROP TABLE outbox_lanes;
+DROP TABLE outbox;

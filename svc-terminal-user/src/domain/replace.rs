@@ -1,0 +1,200 @@
+//! A terminal user changes his key (document 001, X).
+
+use super::Core;
+use super::courses::Kind;
+use super::users::{ensure_user, is_user};
+use crate::store::replace::Replacement;
+use crate::store::{mappings, replace as store, users};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use service_kit::auth::Credential;
+use service_kit::db::DbConn;
+use service_kit::internal::InternalClient;
+use service_kit::outbox::{Deliver, Intent, Pending, Undelivered, enqueue};
+use service_kit::{Code, Error, Result, Secret, random};
+use shared_models::internal::RekeyRequest;
+use shared_models::{AppId, Stamp, Text, TuserKey, Uid};
+use std::net::IpAddr;
+
+/// Memberships of the system app follow. One lane an app, one intent a replacement.
+pub const REKEY: &str = "groups.rekey";
+
+/// Nobody changes his key so often; a chain that is longer is made to be long.
+const LONGEST_CHAIN: usize = 1_000;
+
+/// The key that is replaced, as the caller names it.
+pub struct Old {
+    pub key: Option<TuserKey>,
+    /// Username and password in the system app.
+    pub account: Option<(Uid, Secret)>,
+}
+
+pub struct Replace {
+    pub app_id: AppId,
+    pub old: Old,
+    pub new: TuserKey,
+    pub address: IpAddr,
+}
+
+/// The user whose key is replaced.
+#[derive(Clone)]
+enum Replaced {
+    Key(TuserKey),
+    /// Whoever the account is mapped to, and then the newest of his keys in the app.
+    MappedTo(Uid),
+}
+
+/// What the intent says besides its operation's id.
+#[derive(Serialize, Deserialize)]
+struct Operation {
+    old_uid: Uid,
+    new_uid: Uid,
+    before: Stamp,
+}
+
+impl Core {
+    pub async fn replace(&self, request: Replace) -> Result<()> {
+        let Replace { app_id, old, new, address } = request;
+        let replaced = self.entitled(old, address).await?;
+        let (now, operation_id) = (self.clock.now(), random::hex(16));
+        let moves_groups = app_id == self.apps.system().id;
+        self.db
+            .transaction(move |conn| {
+                ensure_user(conn, &new, now)?;
+                let (old_uid, new_uid) = (settle(conn, &app_id, &replaced, &new)?, new.im_uid());
+                if old_uid == new_uid {
+                    return Err(Code::SameKey.into());
+                }
+                let replacement = store::insert_replacement(conn, app_id.as_str(), &old_uid, &new_uid, now)?;
+                move_rows(conn, &replacement)?;
+                if moves_groups {
+                    let operation = Operation { old_uid, new_uid, before: now };
+                    let detail = serde_json::to_string(&operation).map_err(Error::internal)?;
+                    let lane = app_id.as_str().to_owned();
+                    enqueue(conn, &Intent { kind: REKEY, lane, key: operation_id.clone(), detail }, now)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.outbox.wake();
+        Ok(())
+    }
+
+    /// Whom the caller may replace. The key counts where both are given, and needs no password; without
+    /// `secrets_by_user_id` one that is mapped needs that account's.
+    async fn entitled(&self, old: Old, address: IpAddr) -> Result<Replaced> {
+        let Old { key, account } = old;
+        match (key, account) {
+            (None, None) => Err(Error::parameter("tuser_key_s", "tuser_key_s or tuser_uid_s must be given")),
+            (Some(key), _) if self.rules.secrets_by_user_id => Ok(Replaced::Key(key)),
+            (Some(key), account) => {
+                let asked = key.im_uid();
+                let mapping = self.db.read(move |conn| Ok(mappings::find_of_user(conn, asked.as_str())?)).await?;
+                if let Some(mapping) = mapping {
+                    let theirs = account.filter(|(uid, _)| uid.as_str() == mapping.user_id);
+                    let (uid, password) = theirs.ok_or(Code::WrongCredentials)?;
+                    self.check_password(uid, password, address).await?;
+                }
+                Ok(Replaced::Key(key))
+            }
+            (None, Some((uid, password))) => {
+                self.check_password(uid.clone(), password, address).await?;
+                Ok(Replaced::MappedTo(uid))
+            }
+        }
+    }
+
+    async fn check_password(&self, username: Uid, password: Secret, address: IpAddr) -> Result<()> {
+        let credential = Credential { username, password: Some(password), token: None };
+        self.credentials.check(&credential, address).await.map(drop)
+    }
+}
+
+/// Finds the old key's user and holds both users' rows. A chain that grew before the rows were held is followed again.
+fn settle(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced, new: &TuserKey) -> Result<Uid> {
+    let new_uid = new.im_uid();
+    let mut old = old_user(conn, app_id, replaced)?;
+    loop {
+        users::lock_users(conn, &[&old, &new_uid], true)?;
+        let again = old_user(conn, app_id, replaced)?;
+        if again == old {
+            return Ok(old);
+        }
+        old = again;
+    }
+}
+
+fn old_user(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced) -> Result<Uid> {
+    match replaced {
+        Replaced::Key(key) => {
+            if is_user(conn, key)? {
+                Ok(key.im_uid())
+            } else {
+                Err(Code::UnknownTerminalUser.into())
+            }
+        }
+        Replaced::MappedTo(user_id) => {
+            // The wording of a wrong password: who only guesses learns nothing.
+            let mapping = mappings::find_of_account(conn, user_id.as_str())?.ok_or(Code::WrongCredentials)?;
+            newest(conn, app_id, mapping.im_uid)
+        }
+    }
+}
+
+/// The newest key of a chain: replacements in their order, each followed once.
+fn newest(conn: &mut DbConn, app_id: &AppId, mut uid: String) -> Result<Uid> {
+    let mut last = 0;
+    for _ in 0..LONGEST_CHAIN {
+        match store::find_next(conn, app_id.as_str(), &uid, last)? {
+            None => return Uid::new(uid).map_err(Error::internal),
+            Some((id, next)) => (last, uid) = (id, next),
+        }
+    }
+    Err(Error::new(Code::LimitReached, "this key was replaced too often"))
+}
+
+/// A kind of which the old key has no rows is left alone, so that doing it again changes nothing.
+fn move_rows(conn: &mut DbConn, replacement: &Replacement) -> Result<()> {
+    store::delete_doubles(conn, replacement, &Kind::JOINED)?;
+    let superseded = store::list_kinds(conn, replacement, &Kind::SUPERSEDED)?;
+    if !superseded.is_empty() {
+        store::delete_own(conn, replacement, &superseded)?;
+    }
+    store::move_records(conn, replacement)?;
+    store::move_validities(conn, replacement)?;
+    Ok(())
+}
+
+/// Has svc-groups move the memberships.
+pub struct RekeyDelivery {
+    pub groups: InternalClient,
+}
+
+impl Deliver for RekeyDelivery {
+    fn deliver<'a>(&'a self, _: &'a str, batch: &'a [Pending]) -> BoxFuture<'a, Result<(), Undelivered>> {
+        Box::pin(async move {
+            for pending in batch {
+                self.send(pending).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl RekeyDelivery {
+    async fn send(&self, pending: &Pending) -> Result<(), Undelivered> {
+        let refused = |e: String| Undelivered::Refused(e);
+        let Operation { old_uid, new_uid, before } =
+            serde_json::from_str(&pending.detail).map_err(|e| refused(e.to_string()))?;
+        let operation_id = Text::new(pending.key.as_str()).map_err(refused)?;
+        let request = RekeyRequest { operation_id, old_uid, new_uid, before };
+        let answer: Result<Done> = self.groups.call("/internal/memberships/rekey", &request).await;
+        answer.map(drop).map_err(|e| match e.kind().is_fault() {
+            true => Undelivered::Later(e.chain()),
+            false => Undelivered::Refused(e.chain()),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Done {}

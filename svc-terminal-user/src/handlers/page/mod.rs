@@ -1,0 +1,153 @@
+//! `/bind`: the page where somebody signs in and binds his phone to his account.
+//!
+//! Every change is a form of the page itself with a token of its session; the script only counts down and looks
+//! whether the phone has scanned. Without script all works but needs a reload.
+
+mod answer;
+mod qr;
+mod view;
+mod visitor;
+mod words;
+
+use crate::domain::{Core, Session};
+use actix_web::HttpResponse;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::web::Data;
+use serde::Deserialize;
+use serde_json::json;
+use service_kit::{Code, Error, Result, Secret};
+use shared_models::{Int, Stamp, Uid};
+use view::{Notice, View};
+use visitor::{Posted, Visitor};
+
+/// `GET /bind`
+pub async fn show(core: Data<Core>, visitor: Visitor) -> HttpResponse {
+    let notice = visitor.ended.then_some(Notice::Ended);
+    answer::page(&visitor, view(&core, &visitor, notice).await)
+}
+
+#[derive(Deserialize)]
+pub struct SignInForm {
+    form: String,
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// `POST /bind/sign-in`
+pub async fn sign_in(core: Data<Core>, visitor: Visitor, posted: Posted<SignInForm>) -> HttpResponse {
+    match signed_in(&core, &visitor, posted).await {
+        Ok(id) => answer::signed_in(&visitor, &id, core.rules.session_life),
+        Err(e) => answer::page(&visitor, Ok(View::SignIn { notice: Some(Notice::of(&e)) })),
+    }
+}
+
+async fn signed_in(core: &Core, visitor: &Visitor, posted: Posted<SignInForm>) -> Result<String> {
+    let SignInForm { form, username, password } = posted.0?;
+    // Nobody may be signed in by another site, lest he bind his phone to a stranger's account.
+    if !visitor.form_token.matches(&form) {
+        return Err(Code::NotAuthorized.into());
+    }
+    let username = Uid::new(username).map_err(|rule| Error::from(Code::WrongCredentials).because(rule))?;
+    core.sign_in(username, Secret::new(password), visitor.address).await
+}
+
+#[derive(Deserialize)]
+pub struct OwnForm {
+    form: String,
+    /// Of the mapping that the page showed.
+    bound_at: Option<Int>,
+}
+
+/// `POST /bind/unbind`
+pub async fn unbind(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>) -> HttpResponse {
+    let done = match own(&core, &visitor, posted).await {
+        Ok((session, form)) => {
+            let Int(bound_at) = form.bound_at.unwrap_or(Int(0));
+            core.unbind(&session.user_id, Stamp(bound_at)).await
+        }
+        Err(e) => Err(e),
+    };
+    after(&core, &visitor, done).await
+}
+
+/// `POST /bind/sign-out`
+pub async fn sign_out(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>) -> HttpResponse {
+    let done = match own(&core, &visitor, posted).await {
+        Ok((session, _)) => core.sign_out(&session).await,
+        Err(e) => Err(e),
+    };
+    after(&core, &visitor, done).await
+}
+
+/// `GET /bind/state`: what the script asks every two seconds. Tied to the session: a code tells nothing here.
+pub async fn state(core: Data<Core>, visitor: Visitor) -> HttpResponse {
+    let seen = async {
+        let Some(session) = session(&core, &visitor).await? else { return Ok(json!({"session": false})) };
+        let mapping = core.bound_at(&session.user_id).await?;
+        Ok(json!({"session": true, "mapping": view::mapping_mark(mapping)}))
+    };
+    answer::state(seen.await)
+}
+
+/// `GET /bind/bind.css`
+pub async fn style() -> HttpResponse {
+    file("text/css; charset=utf-8", include_str!("../../../assets/bind.css"))
+}
+
+/// `GET /bind/bind.js`
+pub async fn script() -> HttpResponse {
+    file("text/javascript; charset=utf-8", include_str!("../../../assets/bind.js"))
+}
+
+fn file(content_type: &'static str, content: &'static str) -> HttpResponse {
+    let mut file = HttpResponse::Ok();
+    file.insert_header((CONTENT_TYPE, content_type)).insert_header((CACHE_CONTROL, "public, max-age=300"));
+    answer::guarded(&mut file).body(content)
+}
+
+async fn session(core: &Core, visitor: &Visitor) -> Result<Option<Session>> {
+    match &visitor.session_id {
+        None => Ok(None),
+        Some(id) => core.session(id.expose()).await,
+    }
+}
+
+/// The session whose own form this is.
+async fn own(core: &Core, visitor: &Visitor, posted: Posted<OwnForm>) -> Result<(Session, OwnForm)> {
+    let form = posted.0?;
+    let session = session(core, visitor).await?.ok_or(Code::NotAuthorized)?;
+    if !session.form_token.matches(&form.form) {
+        return Err(Code::NotAuthorized.into());
+    }
+    Ok((session, form))
+}
+
+/// After a form: the page anew, by a GET; where it was refused, with a notice.
+async fn after(core: &Core, visitor: &Visitor, done: Result<()>) -> HttpResponse {
+    match done {
+        Ok(()) => answer::see_page(visitor),
+        Err(e) if e.code() == Code::NotAuthorized => {
+            answer::page(visitor, view(core, visitor, Some(Notice::StaleForm)).await)
+        }
+        Err(e) => answer::page(visitor, Err(e)),
+    }
+}
+
+async fn view(core: &Core, visitor: &Visitor, notice: Option<Notice>) -> Result<View> {
+    let Some(session) = session(core, visitor).await? else {
+        let ended = visitor.session_id.as_ref().map(|_| Notice::Ended);
+        return Ok(View::SignIn { notice: notice.or(ended) });
+    };
+    let bound = core.bound(&session.user_id).await?;
+    match bound {
+        Some(bound) if !visitor.again => Ok(View::Bound { session, bound, notice }),
+        bound => {
+            let code = core.code_to_show(&session).await?;
+            let seconds_left = core.seconds_until(code.until);
+            let mapping = bound.map(|bound| bound.bound_at);
+            Ok(View::Code { session, code: code.code, seconds_left, mapping, notice })
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The tables. Functions are synchronous and run on the database door's threads.
+
+pub mod mappings;
+pub mod records;
+pub mod replace;
+mod schema;
+pub mod users;
+
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use service_kit::db::Migrations;
+
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+pub const MIGRATIONS: Migrations = Migrations { postgres: POSTGRES, sqlite: SQLITE };

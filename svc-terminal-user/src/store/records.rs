@@ -1,0 +1,81 @@
+//! Tables `validities` and `records`.
+
+use super::schema::{records, validities};
+use diesel::dsl::exists;
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use service_kit::db::DbConn;
+use service_kit::on_backend;
+use shared_models::AppId;
+
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = validities)]
+pub struct ValidityRow {
+    pub app_id: String,
+    pub im_uid: String,
+    pub ln_md5: String,
+    pub price: Option<i64>,
+    pub start_time: String,
+    pub end_time: String,
+}
+
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = records)]
+pub struct RecordRow {
+    pub app_id: String,
+    pub im_uid: String,
+    pub kind: &'static str,
+    pub record_id: String,
+    pub subject: String,
+    pub amount: Option<i64>,
+    pub occurred_at: String,
+}
+
+pub fn upsert_validity(conn: &mut DbConn, row: &ValidityRow) -> QueryResult<usize> {
+    on_backend!(conn, c => diesel::insert_into(validities::table)
+        .values(row)
+        .on_conflict((validities::app_id, validities::im_uid, validities::ln_md5))
+        .do_update()
+        .set((
+            validities::price.eq(excluded(validities::price)),
+            validities::start_time.eq(excluded(validities::start_time)),
+            validities::end_time.eq(excluded(validities::end_time)),
+        ))
+        .execute(c))
+}
+
+pub fn upsert_record(conn: &mut DbConn, row: &RecordRow) -> QueryResult<usize> {
+    on_backend!(conn, c => diesel::insert_into(records::table)
+        .values(row)
+        .on_conflict((records::app_id, records::im_uid, records::kind, records::record_id))
+        .do_update()
+        .set((
+            records::subject.eq(excluded(records::subject)),
+            records::amount.eq(excluded(records::amount)),
+            records::occurred_at.eq(excluded(records::occurred_at)),
+        ))
+        .execute(c))
+}
+
+/// Start and end.
+pub fn find_validity(
+    conn: &mut DbConn,
+    app_id: &AppId,
+    im_uid: &str,
+    ln_md5: &str,
+) -> QueryResult<Option<(String, String)>> {
+    validities::table
+        .find((app_id.as_str(), im_uid, ln_md5))
+        .select((validities::start_time, validities::end_time))
+        .first(conn)
+        .optional()
+}
+
+/// Whether there is a validity, or a record of one of `kinds`.
+pub fn has_any(conn: &mut DbConn, app_id: &AppId, im_uid: &str, kinds: &[&str]) -> QueryResult<bool> {
+    let validity = validities::app_id.eq(app_id.as_str()).and(validities::im_uid.eq(im_uid));
+    let record = records::app_id.eq(app_id.as_str()).and(records::im_uid.eq(im_uid));
+    let record = record.and(records::kind.eq_any(kinds));
+    let found = exists(validities::table.filter(validity)).or(exists(records::table.filter(record)));
+    diesel::select(found).get_result(conn)
+}
