@@ -2,6 +2,7 @@
 //!
 //! Where the profile cannot be had the call fails: "unknown" is never shown as an empty name.
 
+use crate::copies::Copies;
 use crate::error::{Code, Error, Result};
 use crate::internal::InternalClient;
 use crate::state::State;
@@ -9,7 +10,7 @@ use futures_util::future::BoxFuture;
 use lru::LruCache;
 use shared_models::Profile;
 use shared_models::internal::{AccountKey, MAX_PROFILES, ProfilesRequest, ProfilesResponse};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,8 +18,6 @@ use tokio::sync::watch;
 
 /// Older entries of this process are looked up again.
 const FRESH: Duration = Duration::from_secs(2);
-/// Copies in the state store end by themselves, so that one that could not be overwritten is soon gone.
-const COPY_TTL: Duration = Duration::from_secs(5);
 /// Another caller's look-up of the same profile is waited for at most so long.
 const WAIT: Duration = Duration::from_secs(2);
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
@@ -43,7 +42,7 @@ impl ProfileSource for InternalClient {
 pub struct Directory(Arc<Inner>);
 
 struct Inner {
-    state: State,
+    copies: Copies,
     source: Box<dyn ProfileSource>,
     near: Mutex<Near>,
 }
@@ -64,7 +63,7 @@ struct Entry {
 impl Directory {
     pub fn new(state: State, source: impl ProfileSource) -> Self {
         let near = Near { entries: LruCache::new(CAPACITY), flights: HashMap::new() };
-        Self(Arc::new(Inner { state, source: Box::new(source), near: Mutex::new(near) }))
+        Self(Arc::new(Inner { copies: Copies::new(state), source: Box::new(source), near: Mutex::new(near) }))
     }
 
     /// An account's profile; `None` if there is no such account.
@@ -110,8 +109,7 @@ impl Directory {
             |found: &[Option<_>]| -> Vec<usize> { (0..found.len()).filter(|n| found[*n].is_none()).collect() };
         let asked = missing(&found);
         let names: Vec<String> = asked.iter().map(|n| copy_key(&keys[*n])).collect();
-        // A store that is away is a miss.
-        for (n, copy) in asked.iter().zip(self.0.state.get_many(&names).await.unwrap_or_default()) {
+        for (n, copy) in asked.iter().zip(self.0.copies.get_many(&names).await) {
             found[*n] = copy.as_deref().and_then(|copy| parse_copy(copy).ok());
         }
         for asked in missing(&found).chunks(MAX_PROFILES) {
@@ -128,14 +126,12 @@ impl Directory {
 
     /// After a change of this process's own, and before its answer: everybody's next look finds it.
     ///
-    /// The copy in the state store is overwritten; if the store is away it ends by itself within 5 s.
+    /// The copy in the state store is overwritten; if the store is away others may see the old one for 5 s.
     pub async fn changed(&self, profile: Profile) {
         self.learn(profile.clone());
         if let Ok(copy) = serde_json::to_string(&profile) {
             let key = copy_key(&AccountKey { app_id: profile.app_id, uid: profile.uid });
-            if let Err(e) = self.0.state.set(&key, &copy, COPY_TTL).await {
-                log::warn!("a profile's copy could not be overwritten: {}", e.chain());
-            }
+            self.0.copies.overwrite(&[(key, copy)]).await;
         }
     }
 
@@ -152,7 +148,7 @@ impl Directory {
         let now = Instant::now();
         let (done, landed) = watch::channel(());
         let mut mine = Flight { directory: self.clone(), keys: Vec::new(), began: now, _done: done };
-        let mut others = Vec::new();
+        let (mut others, mut claimed) = (Vec::new(), HashSet::new());
         let mut near = self.near();
         let found = keys
             .iter()
@@ -162,10 +158,11 @@ impl Directory {
                     _ => {}
                 }
                 match near.flights.get(key) {
-                    Some(_) if mine.keys.contains(key) => {}
+                    Some(_) if claimed.contains(key) => {}
                     Some(other) => others.push(other.clone()),
                     None => {
                         near.flights.insert(key.clone(), landed.clone());
+                        claimed.insert(key);
                         mine.keys.push(key.clone());
                     }
                 }
@@ -178,8 +175,7 @@ impl Directory {
     async fn fetch(&self, flight: &Flight) -> Result<HashMap<AccountKey, Option<Arc<Profile>>>> {
         let mut brought = HashMap::with_capacity(flight.keys.len());
         let copies: Vec<String> = flight.keys.iter().map(copy_key).collect();
-        // A store that is away is a miss.
-        let copies = self.0.state.get_many(&copies).await.unwrap_or_else(|_| vec![None; copies.len()]);
+        let copies = self.0.copies.get_many(&copies).await;
         let mut missing = Vec::new();
         for (key, copy) in flight.keys.iter().zip(copies) {
             match copy.as_deref().map(parse_copy) {
@@ -202,8 +198,7 @@ impl Directory {
                 copies.push((copy_key(key), copy));
                 brought.insert(key.clone(), profile.map(Arc::new));
             }
-            // Only where there is none: a change that was made meanwhile has overwritten it and is newer.
-            let _ = self.0.state.set_many_new(&copies, COPY_TTL).await;
+            self.0.copies.fill(&copies, flight.began).await;
         }
         let mut near = self.near();
         for (key, profile) in &mut brought {

@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod client;
 pub mod clock;
+pub mod copies;
 #[cfg(feature = "db")]
 pub mod db;
 pub mod directory;

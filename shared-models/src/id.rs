@@ -31,7 +31,7 @@ macro_rules! text_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                d.deserialize_any(TextVisitor(Self::new))
+                d.deserialize_any(TextVisitor::new(Self::new))
             }
         }
     };

@@ -6,7 +6,17 @@ use std::fmt;
 /// Visits a string, or an integer as the string of its digits.
 ///
 /// Other numbers are refused: a JSON number past 64 bits is only an approximation of the id that was meant.
-pub(crate) struct TextVisitor<F>(pub F);
+pub(crate) struct TextVisitor<F> {
+    pub read: F,
+    /// Completes "must be …".
+    pub expected: &'static str,
+}
+
+impl<F> TextVisitor<F> {
+    pub fn new(read: F) -> Self {
+        Self { read, expected: "a string" }
+    }
+}
 
 impl<'de, T, F> de::Visitor<'de> for TextVisitor<F>
 where
@@ -15,23 +25,23 @@ where
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
+        f.write_str(self.expected)
     }
 
     fn visit_str<E: de::Error>(self, v: &str) -> Result<T, E> {
-        (self.0)(v.to_owned()).map_err(E::custom)
+        (self.read)(v.to_owned()).map_err(E::custom)
     }
 
     fn visit_string<E: de::Error>(self, v: String) -> Result<T, E> {
-        (self.0)(v).map_err(E::custom)
+        (self.read)(v).map_err(E::custom)
     }
 
     fn visit_i64<E: de::Error>(self, v: i64) -> Result<T, E> {
-        (self.0)(v.to_string()).map_err(E::custom)
+        (self.read)(v.to_string()).map_err(E::custom)
     }
 
     fn visit_u64<E: de::Error>(self, v: u64) -> Result<T, E> {
-        (self.0)(v.to_string()).map_err(E::custom)
+        (self.read)(v.to_string()).map_err(E::custom)
     }
 }
 
@@ -41,9 +51,10 @@ pub struct Int(pub i64);
 
 impl<'de> Deserialize<'de> for Int {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_any(TextVisitor(|s: String| {
-            s.trim().parse().ok().map(Int).ok_or_else(|| "must be an integer".to_owned())
-        }))
+        d.deserialize_any(TextVisitor {
+            read: |s: String| s.trim().parse().ok().map(Int).ok_or_else(|| "must be an integer".to_owned()),
+            expected: "an integer",
+        })
     }
 }
 

@@ -76,13 +76,13 @@ impl<const MAX: usize> Deref for ByteText<MAX> {
 
 impl<'de, const MAX: usize, const MIN: usize> Deserialize<'de> for Text<MAX, MIN> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_any(TextVisitor(Self::new))
+        d.deserialize_any(TextVisitor::new(Self::new))
     }
 }
 
 impl<'de, const MAX: usize> Deserialize<'de> for ByteText<MAX> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_any(TextVisitor(Self::new))
+        d.deserialize_any(TextVisitor::new(Self::new))
     }
 }
 

@@ -3,10 +3,12 @@
 use crate::domain::Core;
 use crate::handlers::{groups, internal, lists, members};
 use actix_web::web::{Data, ServiceConfig};
+use service_kit::links::LinkBase;
 use service_kit::wire::{Internal, RetReason, get_or_post, post};
 
-pub fn public(cfg: &mut ServiceConfig, core: Core) {
+pub fn public(cfg: &mut ServiceConfig, core: Core, links: LinkBase) {
     cfg.app_data(Data::new(core))
+        .app_data(Data::new(links))
         .service(post::<RetReason, _, _>("/im/group_create", groups::group_create))
         .service(post::<RetReason, _, _>("/im/group_sync", members::group_sync))
         .service(post::<RetReason, _, _>("/im/user_get_group_list", lists::user_get_group_list))

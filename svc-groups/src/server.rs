@@ -7,6 +7,7 @@ use service_kit::auth::{Credentials, Lockout};
 use service_kit::db::Db;
 use service_kit::directory::Directory;
 use service_kit::internal::InternalClient;
+use service_kit::links::LinkBase;
 use service_kit::outbox::{Options, Outbox};
 use service_kit::rongcloud::{MAX_USERS, RongCloud};
 use service_kit::server::{Running, Upgrade, serve};
@@ -51,15 +52,14 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
         has_provider: app.rongcloud.is_some(),
         system_app: app.id.clone(),
         max_members: i64::from(settings.max_members),
-        public_base_url: common.public_base_url.clone(),
         dismissed: Notify::new(),
     });
     let sweep = actix_rt::spawn(core.clone().sweep_dismissed());
-    let (public, internal) = (core.clone(), core);
+    let (public, internal, links) = (core.clone(), core, LinkBase::new(&common));
     let running = serve(
         &base.spec,
         base.listeners,
-        move |cfg| routes::public(cfg, public.clone()),
+        move |cfg| routes::public(cfg, public.clone(), links.clone()),
         move |cfg| routes::internal(cfg, internal.clone()),
         None::<fn() -> Upgrade>,
     )

@@ -1,9 +1,4 @@
-//! Keys of the state store that this service owns, and how long they last.
-
-use std::time::Duration;
-
-/// A token's state is copied for so long: none is ever staler than this, whatever happens to the store.
-pub const TOKEN_STATE_TTL: Duration = Duration::from_secs(5);
+//! Keys of the state store that this service owns. Copies there last 5 s (`service_kit::copies`).
 
 /// State of a token, by its id; the credential check of every service looks there too.
 pub fn token_state(id: &str) -> String {

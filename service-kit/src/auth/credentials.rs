@@ -4,9 +4,10 @@
 //! credential version and the address it came from, and counts as long as the directory shows that version. A token
 //! that was verified once costs one look into the state store (`tokens`).
 
-use super::lockout::Lockout;
+use super::lockout::{Lockout, network_of};
 use super::tokens::Tokens;
 use crate::clock::Clock;
+use crate::copies::Copies;
 use crate::directory::Directory;
 use crate::error::{Code, Error, Result};
 use crate::internal::InternalClient;
@@ -84,7 +85,7 @@ impl Credentials {
     pub fn new(system_app: AppId, lockout: Lockout, directory: Directory, verifier: impl Verifier) -> Self {
         let mut key = [0; 64];
         rand::rng().fill_bytes(&mut key);
-        let tokens = Tokens::new(lockout.state().clone());
+        let tokens = Tokens::new(Copies::new(lockout.state().clone()));
         Self(Arc::new(Inner {
             system_app,
             lockout,
@@ -96,6 +97,15 @@ impl Credentials {
             queues: (0..QUEUES).map(|_| tokio::sync::Mutex::new(())).collect(),
             hasher: RandomState::new(),
         }))
+    }
+
+    /// Before the first clone: the copies of token states that this process also writes.
+    #[must_use]
+    pub fn with_copies(mut self, copies: Copies) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.tokens.copies = copies;
+        }
+        self
     }
 
     /// Before the first clone: a clock other than the system's.
@@ -195,7 +205,7 @@ impl Credentials {
     fn digest(&self, username: &Uid, password: &Secret, address: IpAddr) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new(&self.0.key.into());
         // No part holds a NUL.
-        for part in [username.as_str(), "\0", &address.to_string(), "\0", password.expose()] {
+        for part in [username.as_str(), "\0", &network_of(address).to_string(), "\0", password.expose()] {
             mac.update(part.as_bytes());
         }
         mac.finalize().into_bytes().into()

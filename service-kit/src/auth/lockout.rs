@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::state::State;
 use ipnet::IpNet;
 use shared_models::Uid;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,9 +79,17 @@ impl Lockout {
     }
 }
 
+/// What counts as one address: of IPv6 the /64, all of which one customer has.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
 // An address holds no space, so that a username cannot be made to look like another pair.
 fn pair_key(username: &Uid, address: IpAddr) -> String {
-    format!("fail:pair:{address} {}", username.as_str())
+    format!("fail:pair:{} {}", network_of(address), username.as_str())
 }
 
 fn username_key(username: &Uid) -> String {
@@ -89,5 +97,5 @@ fn username_key(username: &Uid) -> String {
 }
 
 fn address_key(address: IpAddr) -> String {
-    format!("fail:address:{address}")
+    format!("fail:address:{}", network_of(address))
 }

@@ -6,6 +6,6 @@ mod password;
 mod tokens;
 
 pub use credentials::{Credential, Credentials, Verifier};
-pub use lockout::Lockout;
+pub use lockout::{Lockout, network_of};
 pub use password::Passwords;
 pub use tokens::{LIVE, token_state_key};

@@ -3,8 +3,8 @@
 //! few seconds one call.
 
 use crate::clock::Clock;
+use crate::copies::Copies;
 use crate::error::{Code, Result};
-use crate::state::State;
 use hmac::{Hmac, KeyInit, Mac};
 use lru::LruCache;
 use rand::Rng;
@@ -25,7 +25,7 @@ pub fn token_state_key(id: &str) -> String {
 
 pub(super) struct Tokens {
     pub clock: Clock,
-    state: State,
+    pub copies: Copies,
     /// Of this process, from its start.
     key: [u8; 64],
     known: Mutex<LruCache<[u8; 32], Known>>,
@@ -39,10 +39,10 @@ struct Known {
 }
 
 impl Tokens {
-    pub fn new(state: State) -> Self {
+    pub fn new(copies: Copies) -> Self {
         let mut key = [0; 64];
         rand::rng().fill_bytes(&mut key);
-        Self { clock: Clock::system(), state, key, known: Mutex::new(LruCache::new(CAPACITY)) }
+        Self { clock: Clock::system(), copies, key, known: Mutex::new(LruCache::new(CAPACITY)) }
     }
 
     /// Whose token this is, if it is known and its state's copy says that it lives; `None`: ask where it is kept.
@@ -53,8 +53,7 @@ impl Tokens {
         if known.expires_at <= self.clock.unix_seconds() {
             return Err(Code::WrongCredentials.into());
         }
-        // A store that is away is a miss.
-        let copy = self.state.get(&token_state_key(&known.id)).await.unwrap_or(None);
+        let copy = self.copies.get(&token_state_key(&known.id)).await;
         Ok((copy.as_deref() == Some(LIVE)).then_some(known.owner))
     }
 

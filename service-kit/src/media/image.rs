@@ -1,7 +1,7 @@
 //! What is an image: by signature and parsed header, whatever name or type the client gave it.
 
-use super::name::{Kind, MediaName};
 use crate::error::{Code, Error, Result};
+use crate::links::{Kind, MediaName};
 use crate::params::{read_body, read_with_file};
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;

@@ -4,11 +4,8 @@
 //! Nothing is ever decoded: signature and header decide what a file is, so a decompression bomb is only a file.
 
 mod image;
-mod links;
-mod name;
 mod store;
 
+pub use crate::links::{LinkBase, Links, MediaName};
 pub use image::{IMAGE_LIMIT, Image, Upload};
-pub use links::{LinkBase, Links};
-pub use name::MediaName;
 pub use store::{Found, MediaStore};

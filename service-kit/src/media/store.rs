@@ -1,8 +1,8 @@
 //! Where the files are.
 
 use super::image::Image;
-use super::name::MediaName;
 use crate::error::{Code, Error, Result};
+use crate::links::MediaName;
 use crate::settings::{Common, MediaSettings};
 use actix_web::web::Bytes;
 use futures_util::stream::BoxStream;

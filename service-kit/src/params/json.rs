@@ -19,11 +19,6 @@ pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>> {
     }
 }
 
-/// Whether a body of family C is JSON: it starts with `{`, whatever its Content-Type.
-pub(super) fn looks_like_object(body: &[u8]) -> bool {
-    body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
-}
-
 /// A JSON object that may have a comma before a closing bracket, as the examples of document 003 have.
 pub(super) fn lenient_object(body: &[u8]) -> Result<Map<String, Value>> {
     object(&without_trailing_commas(body))

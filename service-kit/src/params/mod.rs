@@ -15,6 +15,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::web::BytesMut;
 use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -53,21 +54,23 @@ pub async fn read(dialect: Dialect, req: &HttpRequest, payload: Payload) -> Resu
         }
         Dialect::RcRm | Dialect::RetReason => {
             let mut map = form::pairs(req.query_string().as_bytes())?;
-            if is_multipart(headers) {
+            let (first, payload) = peek(payload).await;
+            // Of family C a body that starts with a brace is JSON, whatever its type says.
+            let is_json = dialect == Dialect::RetReason && first == Some(b'{');
+            if is_multipart(headers) && !is_json {
                 map.extend(form::multipart(headers, payload, None).await?.0);
                 return Ok(map);
             }
             let body = read_body(payload, headers, FORM_LIMIT).await?;
-            let json = dialect == Dialect::RetReason && json::looks_like_object(&body);
-            map.extend(if json { json::lenient_object(&body)? } else { form::pairs(&body)? });
+            map.extend(if is_json { json::lenient_object(&body)? } else { form::pairs(&body)? });
             Ok(map)
         }
     }
 }
 
-/// The parameters of a query alone.
-pub fn query(query: &str) -> Result<Map<String, Value>> {
-    form::pairs(query.as_bytes())
+/// One parameter of a query.
+pub fn value_of(query: &str, name: &str) -> Result<Option<String>> {
+    form::value(query.as_bytes(), name)
 }
 
 /// The parameters of a multipart request of family A, and its file part `name`; `None` where there is none, also
@@ -94,6 +97,20 @@ pub async fn read_with_file(
 /// One parameter of the query, for calls whose body is something else.
 pub fn query_value(req: &HttpRequest, name: &str) -> Result<Option<String>> {
     form::value(req.query_string().as_bytes(), name)
+}
+
+/// The first bytes of a body that are not white space, and the body with all of them again.
+async fn peek(mut payload: Payload) -> (Option<u8>, Payload) {
+    let mut read = Vec::new();
+    let mut first = None;
+    // White space before a body may come in pieces, but not for ever.
+    while first.is_none() && read.len() < 16 {
+        let Some(chunk) = payload.next().await else { break };
+        first = chunk.as_ref().ok().and_then(|chunk| chunk.iter().copied().find(|b| !b.is_ascii_whitespace()));
+        read.push(chunk);
+    }
+    let whole = futures_util::stream::iter(read).chain(payload);
+    (first, Payload::Stream { payload: Box::pin(whole) })
 }
 
 fn is_multipart(headers: &HeaderMap) -> bool {

@@ -1,7 +1,7 @@
 //! Contract §1: binding codes and mappings.
 
 use crate::stack::{Stack, name, shared};
-use crate::tusers::{OTHER_APP, PASSWORD, Page, code_of, done, hidden, md5};
+use crate::tusers::{OTHER_APP, Page, code_of, done, hidden, md5};
 use serde_json::json;
 use std::time::Duration;
 

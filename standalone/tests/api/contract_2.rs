@@ -63,6 +63,8 @@ async fn limits_of_the_document_hold_and_name_the_field() {
         ("platform", json!(0), "must be 1 to 7"),
         ("platform", json!(8), "must be 1 to 7"),
         ("platform", json!("iOS"), "must be an integer"),
+        ("platform", json!(true), "must be an integer"),
+        ("platform", json!(1.5), "must be an integer"),
         ("secret", json!("x".repeat(33)), "longer than 32 characters"),
         ("secret", json!(""), "must not be empty"),
         ("name", json!({"a": 1}), "must be a string"),
@@ -343,4 +345,30 @@ async fn tokens_live_as_long_as_the_setting_says() {
     let data = stack.client().register("a").await.ok_b()["data"].clone();
     let expires = data["expiredTime"].as_i64().unwrap();
     assert!((now() + 30 * 86_400 - 5..=now() + 30 * 86_400).contains(&expires));
+}
+
+#[tokio::test]
+async fn an_implicit_account_can_be_registered_once_and_keeps_what_it_has() {
+    let kith = shared().await;
+    // An upload of document 004 makes an account that nobody has registered.
+    let uid = crate::friends::user();
+    let image = crate::contract_4_avatars::png(3, 2, &uid);
+    let uploaded = crate::contract_4_avatars::upload(&kith, &uid, image).await.ok_d();
+    let avatar = uploaded["avatar"].clone();
+    let info = async || kith.users_info(json!([uid])).await.ok_b()["data"][0].clone();
+    assert_eq!(info().await["icon"], avatar);
+    kith.userinfo(&uid).await.ok_c();
+    // Not registered, whatever is known of it.
+    kith.user_token(&uid, 1).await.fails_b(404, "user not registered");
+    kith.reg_user(&uid, "password-1").await.fails_c("already registered");
+    // It may be changed, and stays what it is.
+    kith.update(&uid, json!({"name": "implicit", "sign": "s"})).await.ok_b();
+    kith.user_token(&uid, 1).await.fails_b(404, "user not registered");
+    // Registered once, keeping name and icon where the registration's are empty.
+    kith.register_with(&uid, json!({"name": "", "icon": "", "mobile": "1"})).await.ok_b();
+    let known = info().await;
+    assert_eq!((&known["name"], &known["icon"]), (&json!("implicit"), &avatar));
+    assert_eq!((&known["mobile"], &known["sign"]), (&json!("1"), &json!("s")));
+    kith.user_token(&uid, 1).await.ok_b();
+    kith.register(&uid).await.fails_b(601, "already registered");
 }

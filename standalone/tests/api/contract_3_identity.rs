@@ -100,6 +100,8 @@ async fn bodies_are_form_multipart_query_or_json_with_trailing_commas() {
     for kind in [None, Some("application/json"), Some("application/x-www-form-urlencoded"), Some("text/plain")] {
         kith.raw(path, kind, example.clone()).await.ok_c();
     }
+    let as_multipart = Some("multipart/form-data; boundary=x");
+    kith.raw(path, as_multipart, format!("  \n{example}")).await.ok_c();
     // The body wins over the query.
     kith.raw(&format!("{path}?username=nobody&password=no-password"), None, example.clone()).await.ok_c();
     // Keys are trimmed, null is absent, scalars may be numbers, the slash is optional.

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 
 /// The header of a PNG; nobody decodes more. `seed` makes it another image.
-fn png(width: u32, height: u32, seed: &str) -> Vec<u8> {
+pub fn png(width: u32, height: u32, seed: &str) -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
     png.extend(width.to_be_bytes());
     png.extend(height.to_be_bytes());
@@ -18,7 +18,7 @@ fn png(width: u32, height: u32, seed: &str) -> Vec<u8> {
 }
 
 /// As both demos upload: raw bytes, a type that no parser takes, `#` escaped.
-async fn upload(kith: &Client, who: &str, image: Vec<u8>) -> Answer {
+pub async fn upload(kith: &Client, who: &str, image: Vec<u8>) -> Answer {
     let query = format!("&useracc={}&fileName=1.jpg", escape(&full(who)));
     let request =
         kith.signed(KITH, "uploadAvatar", &query).header("Content-Type", "application/octet-stream;; charset=utf-8");

@@ -1,6 +1,6 @@
 //! What goes on and what fails clearly while PostgreSQL or Redis is away, and that it heals by itself.
 
-use crate::client::Client;
+use crate::client::{Client, WRONG};
 use crate::durability::until_answering;
 use crate::stack::{Kind, Places, SERVICES, Stack};
 use serde_json::{Value, json};
@@ -108,6 +108,38 @@ async fn without_redis_registration_and_token_checks_go_on_and_no_token_changes(
         kith.online(json!(["alice"])).await.json()["errCode"] == 0
     })
     .await;
+}
+
+/// A change that could not overwrite its copies in Redis is not undone by them when Redis is back: the process that
+/// made it knows better.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_ended_while_redis_was_frozen_stays_ended_when_it_is_back() {
+    if other_run() {
+        return;
+    }
+    let _alone = alone().await;
+    let (postgres, redis) = (PostgresServer::start(), RedisServer::start());
+    let stack = on(&postgres, &redis, &[]).await;
+    let kith = stack.client();
+    kith.register_with("alice", json!({"password": "password-1"})).await.ok_b();
+    let token = kith.token("alice", 1).await;
+    // Copies of both are there.
+    kith.parse(&token).await.ok_b();
+    kith.sign_in("alice", "password-1").await.ok_c();
+    redis.pause();
+    kith.register("somebody").await;
+    kith.force_logout("alice", 0).await.ok_b();
+    kith.update("alice", json!({"password": "password-2"})).await.ok_b();
+    kith.parse(&token).await.fails_b(702, "token invalid");
+    redis.resume();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(6) {
+        kith.parse(&token).await.fails_b(702, "token invalid");
+        kith.form("/im/user_get_token/", &[("username", "alice"), ("token", &token)]).await.fails_c(WRONG);
+        // Within the limit of the lock-out.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        kith.sign_in("alice", "password-1").await.fails_c(WRONG);
+    }
 }
 
 /// Registers for ever; counts and keeps the answered ones.

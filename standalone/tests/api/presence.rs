@@ -522,5 +522,7 @@ fn socket_count() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
     let files: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap();
-    (files.saturating_sub(1000) / 2).min(9000)
+    let count = (files.saturating_sub(1000) / 2).min(9000);
+    assert!(count >= 1500, "only {files} files may be open: run scripts/test.sh, which raises the limit");
+    count
 }

@@ -92,6 +92,20 @@ impl Socket {
         (before, end)
     }
 
+    /// When pings came, while it stayed open for `time`.
+    pub async fn pings_for(&mut self, time: Duration) -> Vec<Duration> {
+        let start = std::time::Instant::now();
+        let mut pings = Vec::new();
+        while let Ok(message) = tokio::time::timeout(time.saturating_sub(start.elapsed()), self.0.next()).await {
+            match message {
+                Some(Ok(Message::Ping(_))) => pings.push(start.elapsed()),
+                Some(Ok(_)) => {}
+                other => panic!("ended: {other:?}"),
+            }
+        }
+        pings
+    }
+
     pub async fn end(&mut self) -> (Vec<Value>, End) {
         self.end_within(Duration::from_secs(5)).await
     }

@@ -10,7 +10,6 @@ pub use lists::{JoinedGroup, MemberView, Page};
 pub use provider::{GROUP, GroupDelivery, SYNC, SyncDelivery};
 
 use service_kit::auth::Credentials;
-use service_kit::client::Client;
 use service_kit::clock::Clock;
 use service_kit::db::Db;
 use service_kit::directory::Directory;
@@ -35,7 +34,6 @@ pub struct Parts {
     /// Groups are always of this app (contract §3).
     pub system_app: AppId,
     pub max_members: i64,
-    pub public_base_url: String,
     /// Groups were dismissed: their memberships are to be deleted.
     pub dismissed: Notify,
 }
@@ -50,10 +48,5 @@ impl std::ops::Deref for Core {
 impl Core {
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
-    }
-
-    /// Where clients reach us, for links.
-    pub fn base_url(&self, client: &Client) -> String {
-        if self.public_base_url.is_empty() { client.base_url.to_string() } else { self.public_base_url.clone() }
     }
 }

@@ -5,7 +5,7 @@ use crate::domain::{Core, JoinedGroup, MemberView, Page};
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use service_kit::client::Client;
-use service_kit::links::icon_link;
+use service_kit::links::Links;
 use service_kit::params::Params;
 use service_kit::wire::{Failure, ListReply, Nothing, RetReason};
 use shared_models::{GroupId, Int, Text, Uid, empty_is_absent};
@@ -57,6 +57,7 @@ struct UserListResponse {
 pub async fn group_get_user_list(
     core: Data<Core>,
     client: Client,
+    links: Links,
     group: InPath,
     params: Params<RetReason, UserListRequest>,
 ) -> Result<ListReply<RetReason, GroupHead, UserInfo>, Failure<RetReason>> {
@@ -65,12 +66,11 @@ pub async fn group_get_user_list(
     core.credentials.check(&credential(req.username, req.password, req.token), client.address).await?;
     let (found, members) = core.list_members(group.0, page).await?;
     let head = GroupHead { group_id: group.0, group_name: found.name };
-    let base = core.base_url(&client);
-    Ok(ListReply::new(head, "userinfos", members.map(move |member| shown(member, &base))))
+    Ok(ListReply::new(head, "userinfos", members.map(move |member| shown(member, &links))))
 }
 
-fn shown(member: MemberView, base: &str) -> UserInfo {
-    UserInfo { username: member.uid, nickname: member.nickname, thumb: icon_link(&member.icon, base) }
+fn shown(member: MemberView, links: &Links) -> UserInfo {
+    UserInfo { username: member.uid, nickname: member.nickname, thumb: links.shown(&member.icon) }
 }
 
 #[derive(Serialize, ToSchema)]

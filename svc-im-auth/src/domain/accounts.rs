@@ -1,7 +1,7 @@
 //! Accounts and their profiles.
 
+use super::Core;
 use super::tokens::Issued;
-use super::{Core, profile_of};
 use crate::store::accounts as store;
 use crate::store::accounts::{AccountRow, Changes};
 use crate::store::tokens as token_store;
@@ -77,7 +77,7 @@ impl Core {
         // Names of 32 hex digits are those of terminal users (md5); administrators' are not for everybody.
         let name = username.as_str();
         let is_md5 = name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_md5 || self.admins.contains(name) {
+        if is_md5 || self.profiles.view.admins.contains(name) {
             return Err(Code::NameReserved.into());
         }
         let key = self.system_key(username);
@@ -237,6 +237,22 @@ pub struct ProfileView {
     pub admins: HashSet<String>,
 }
 
+impl ProfileView {
+    pub fn profile(&self, row: &AccountRow) -> Result<Profile> {
+        let stored = |e: String| Error::internal(format!("a stored account has a bad key: {e}"));
+        let is_system = row.app_id == self.system_app.as_str();
+        Ok(Profile {
+            app_id: AppId::new(row.app_id.as_str()).map_err(stored)?,
+            uid: Uid::new(row.uid.as_str()).map_err(stored)?,
+            name: row.name.clone(),
+            icon: row.icon.clone(),
+            icon_changed_at: Stamp(row.icon_changed_at),
+            is_admin: row.is_admin || (is_system && self.admins.contains(&row.uid)),
+            credential_version: row.credential_version,
+        })
+    }
+}
+
 /// Profiles out of this service's own database.
 #[derive(Clone)]
 pub struct LocalProfiles {
@@ -248,7 +264,7 @@ impl ProfileSource for LocalProfiles {
     fn fetch(&self, keys: Vec<AccountKey>) -> BoxFuture<'_, Result<Vec<Profile>>> {
         Box::pin(async move {
             let rows = self.rows(keys).await?;
-            rows.iter().map(|row| profile_of(row, &self.view.system_app, &self.view.admins)).collect()
+            rows.iter().map(|row| self.view.profile(row)).collect()
         })
     }
 }

@@ -1,15 +1,15 @@
 //! Passwords and tokens checked where they are kept.
 
+use super::accounts::ProfileView;
 use super::tokens::{self, TokenKeys};
 use crate::store::accounts as store;
+use crate::store::accounts::AccountRow;
 use futures_util::future::BoxFuture;
-use service_kit::auth::{Lockout, Passwords, Verifier};
+use service_kit::auth::{Lockout, Passwords, Verifier, network_of};
 use service_kit::clock::Clock;
+use service_kit::copies::Copies;
 use service_kit::db::Db;
-use service_kit::directory::Directory;
-use service_kit::state::State;
 use service_kit::{Code, Error, Result};
-use shared_models::AppId;
 use shared_models::internal::{AccountKey, Identity, VerifiedToken, VerifyPasswordRequest, VerifyTokenRequest};
 use std::net::IpAddr;
 
@@ -20,13 +20,12 @@ const KNOWN_ADDRESSES: usize = 8;
 #[derive(Clone)]
 pub struct LocalVerifier {
     pub db: Db,
-    pub state: State,
+    pub copies: Copies,
     pub clock: Clock,
     pub passwords: Passwords,
     pub lockout: Lockout,
     pub keys: TokenKeys,
-    pub directory: Directory,
-    pub system_app: AppId,
+    pub view: ProfileView,
 }
 
 impl Verifier for LocalVerifier {
@@ -45,11 +44,12 @@ impl LocalVerifier {
     async fn verify_password(&self, request: VerifyPasswordRequest) -> Result<Identity> {
         let VerifyPasswordRequest { username, password, address } = request;
         let address: IpAddr = address.parse().map_err(|e| Error::parameter("address", e))?;
-        let key = AccountKey { app_id: self.system_app.clone(), uid: username };
+        let network = network_of(address);
+        let key = AccountKey { app_id: self.view.system_app.clone(), uid: username };
         let asked = key.clone();
         let account = self.db.read(move |conn| Ok(store::find_account(conn, &asked)?)).await?;
         let known = account.as_ref().map(|a| a.known_addresses.clone()).unwrap_or_default();
-        let is_known = known.split(',').any(|a| a.parse() == Ok(address));
+        let is_known = known.split(',').any(|a| a.parse() == Ok(network));
         if self.lockout.is_locked(&key.uid, address, is_known).await {
             return Err(Code::WrongCredentials.into());
         }
@@ -59,15 +59,9 @@ impl LocalVerifier {
             self.lockout.failed(&key.uid, address).await;
             return Err(Code::WrongCredentials.into());
         };
-        self.remember_address(&key, &known, address).await;
-        let profile = self.directory.get(&key).await?.ok_or(Code::WrongCredentials)?;
-        // Of the row that was checked, not of the directory: a change made meanwhile must not bless the old password.
-        Ok(Identity {
-            app_id: key.app_id,
-            uid: key.uid,
-            is_admin: profile.is_admin,
-            credential_version: account.credential_version,
-        })
+        self.remember_address(&key, &known, network).await;
+        // Of the row that was checked: a change made meanwhile must not bless the old password.
+        self.identity(&account)
     }
 
     /// Keeps the address first in the list of those that succeeded. Losing one only means that it is counted
@@ -87,14 +81,20 @@ impl LocalVerifier {
     }
 
     async fn verify_token(&self, request: VerifyTokenRequest) -> Result<VerifiedToken> {
-        let owner = tokens::verify_any(&request.token, &self.keys, &self.clock, &self.state, &self.db).await?;
-        let profile = self.directory.get(&owner.key).await?.ok_or(Code::TokenInvalid)?;
-        let identity = Identity {
-            app_id: owner.key.app_id,
-            uid: owner.key.uid,
+        let owner = tokens::verify_any(&request.token, &self.keys, &self.clock, &self.copies, &self.db).await?;
+        let key = owner.key;
+        let account =
+            self.db.read(move |conn| Ok(store::find_account(conn, &key)?)).await?.ok_or(Code::TokenInvalid)?;
+        Ok(VerifiedToken { identity: self.identity(&account)?, id: owner.id, expires_at: owner.expires_at })
+    }
+
+    fn identity(&self, account: &AccountRow) -> Result<Identity> {
+        let profile = self.view.profile(account)?;
+        Ok(Identity {
+            app_id: profile.app_id,
+            uid: profile.uid,
             is_admin: profile.is_admin,
             credential_version: profile.credential_version,
-        };
-        Ok(VerifiedToken { identity, id: owner.id, expires_at: owner.expires_at })
+        })
     }
 }

@@ -18,6 +18,7 @@ use crate::sockets::Sockets;
 use crate::store::accounts::AccountRow;
 use service_kit::auth::{Credentials, Lockout, Passwords};
 use service_kit::clock::Clock;
+use service_kit::copies::Copies;
 use service_kit::db::Db;
 use service_kit::directory::Directory;
 use service_kit::outbox::Outbox;
@@ -26,8 +27,7 @@ use service_kit::settings::{App, Apps};
 use service_kit::state::State;
 use service_kit::{Code, Error, Result};
 use shared_models::internal::AccountKey;
-use shared_models::{AppId, Profile, Stamp, Uid};
-use std::collections::HashSet;
+use shared_models::{Profile, Uid};
 use std::sync::Arc;
 
 /// The service's parts, shared by all handlers. Cheap to clone.
@@ -37,12 +37,11 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
-    pub state: State,
+    pub copies: Copies,
     pub clock: Clock,
     pub apps: Apps,
     pub passwords: Passwords,
     pub keys: TokenKeys,
-    pub admins: HashSet<String>,
     pub open_registration: bool,
     pub directory: Directory,
     pub profiles: accounts::LocalProfiles,
@@ -76,32 +75,32 @@ impl Core {
         let passwords = Passwords::start(settings.password_threads)?;
         let lockout = Lockout::new(state.clone(), settings.lockout_exempt.0.clone());
         let keys = TokenKeys::new(&settings.token)?;
-        let admins: HashSet<String> = settings.admins().into_iter().collect();
-        let view = accounts::ProfileView { system_app: apps.system().id.clone(), admins: admins.clone() };
-        let profiles = accounts::LocalProfiles { db: db.clone(), view };
+        let copies = Copies::new(state.clone());
+        let admins = settings.admins().into_iter().collect();
+        let view = accounts::ProfileView { system_app: apps.system().id.clone(), admins };
+        let profiles = accounts::LocalProfiles { db: db.clone(), view: view.clone() };
         let directory = Directory::new(state.clone(), profiles.clone());
         let verifier = LocalVerifier {
             db: db.clone(),
-            state: state.clone(),
+            copies: copies.clone(),
             clock: clock.clone(),
             passwords: passwords.clone(),
             lockout: lockout.clone(),
             keys: keys.clone(),
-            directory: directory.clone(),
-            system_app: apps.system().id.clone(),
+            view,
         };
-        let credentials = Credentials::new(apps.system().id.clone(), lockout, directory.clone(), verifier.clone());
+        let credentials = Credentials::new(apps.system().id.clone(), lockout, directory.clone(), verifier.clone())
+            .with_copies(copies.clone());
         let sockets = Sockets::default();
         let told = sockets.clone();
         let presence = Presence::start(&state, move |event| told.on_event(event)).map_err(Error::internal)?;
         Ok(Self(Arc::new(Parts {
             db,
-            state,
+            copies,
             clock,
             apps,
             passwords,
             keys,
-            admins,
             open_registration: settings.open_registration(),
             directory,
             profiles,
@@ -126,20 +125,6 @@ impl Core {
 
     /// What others see of an account.
     pub fn profile(&self, row: &AccountRow) -> Result<Profile> {
-        profile_of(row, &self.apps.system().id, &self.admins)
+        self.profiles.view.profile(row)
     }
-}
-
-fn profile_of(row: &AccountRow, system_app: &AppId, admins: &HashSet<String>) -> Result<Profile> {
-    let stored = |e: String| Error::internal(format!("a stored account has a bad key: {e}"));
-    let is_system = row.app_id == system_app.as_str();
-    Ok(Profile {
-        app_id: AppId::new(row.app_id.as_str()).map_err(stored)?,
-        uid: Uid::new(row.uid.as_str()).map_err(stored)?,
-        name: row.name.clone(),
-        icon: row.icon.clone(),
-        icon_changed_at: Stamp(row.icon_changed_at),
-        is_admin: row.is_admin || (is_system && admins.contains(&row.uid)),
-        credential_version: row.credential_version,
-    })
 }

@@ -2,14 +2,14 @@
 
 use super::Core;
 use super::tokens::TokenState;
-use crate::sockets::{Control, Ending, Seat};
+use crate::sockets::{Control, Doubtful, Ending, Seat};
 use crate::store::tokens as store;
 use crate::{cache, store::tokens::TakeOver};
-use serde_json::{Map, Value};
-use service_kit::presence::{ConnId, Presence, Reason};
+use service_kit::presence::{Presence, Reason};
 use service_kit::{Code, Error, Result};
 use shared_models::internal::AccountKey;
 use shared_models::{AppId, Platform, Uid};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Sockets whose tokens could not be looked at are tried again after so long.
@@ -18,16 +18,11 @@ const AT_ONCE: usize = 500;
 
 /// What a client asks of `/ws`.
 pub struct SocketRequest {
-    token: Option<String>,
-    send_id: Option<String>,
-    platform_id: Option<String>,
-}
-
-impl SocketRequest {
-    pub fn of(query: &Map<String, Value>) -> Self {
-        let text = |name: &str| query.get(name).and_then(Value::as_str).filter(|s| !s.is_empty()).map(str::to_owned);
-        Self { token: text("token"), send_id: text("sendID"), platform_id: text("platformID") }
-    }
+    pub token: String,
+    /// If given, it must be the token's user.
+    pub user: Option<String>,
+    /// If given, it must be the number of the token's platform.
+    pub platform: Option<String>,
 }
 
 /// An open socket; dropped, its user is offline on it.
@@ -59,11 +54,10 @@ impl Core {
     /// Admits a socket. Where an older one of the same user and platform is open, every other token of theirs is
     /// dead before that one is told to leave.
     pub async fn open_socket(&self, request: SocketRequest) -> Result<OpenSocket> {
-        let token = request.token.ok_or(Code::TokenMalformed)?;
-        let claims = self.verify_token(&token).await?;
+        let claims = self.verify_token(&request.token).await?;
         let platform = Platform::from_name(&claims.platform).ok_or(Code::TokenInvalid)?;
-        let is_other_user = request.send_id.is_some_and(|id| id != claims.uid.as_str());
-        let is_other_platform = request.platform_id.is_some_and(|id| id.parse() != Ok(platform.number()));
+        let is_other_user = request.user.is_some_and(|id| id != claims.uid.as_str());
+        let is_other_platform = request.platform.is_some_and(|id| id.parse() != Ok(platform.number()));
         if is_other_user || is_other_platform {
             return Err(Code::TokenInvalid.into());
         }
@@ -116,40 +110,37 @@ impl Core {
     pub(super) async fn overwrite_copies(&self, ids: &[String], state: TokenState) {
         let value = state.number().to_string();
         let copies: Vec<(String, &str)> = ids.iter().map(|id| (cache::token_state(id), value.as_str())).collect();
-        for copies in copies.chunks(1000) {
-            if let Err(e) = self.state.set_many(copies, cache::TOKEN_STATE_TTL).await {
-                log::warn!("ended tokens may count as live for up to 5 s: {}", e.chain());
-                break;
-            }
-        }
+        self.copies.overwrite(&copies).await;
     }
 
     /// Looks at the tokens of sockets that are in doubt and ends those whose token is dead; for ever.
     pub async fn look_after_sockets(self) {
         loop {
-            let doubtful = self.sockets.doubtful().await;
+            let doubtful: Vec<Doubtful> = self.sockets.doubtful().await;
             for some in doubtful.chunks(AT_ONCE) {
                 if let Err(e) = self.look_at(some).await {
                     log::warn!("tokens of open sockets could not be looked at: {}", e.chain());
                     tokio::time::sleep(AGAIN).await;
-                    self.sockets.doubt_again(some.iter().map(|(conn, _)| *conn));
+                    self.sockets.doubt_again(some);
                 }
             }
         }
     }
 
-    async fn look_at(&self, some: &[(ConnId, String)]) -> Result<(), Error> {
-        let ids: Vec<String> = some.iter().map(|(_, id)| id.clone()).collect();
-        let dead = self.db.read(move |conn| Ok(store::list_ended(conn, &ids)?)).await?;
-        for (id, state) in dead {
-            let ending = match TokenState::from_number(state) {
-                TokenState::Live => continue,
-                TokenState::Kicked => Ending::Replaced,
-                TokenState::Revoked => Ending::LoggedOut,
+    async fn look_at(&self, some: &[Doubtful]) -> Result<(), Error> {
+        let ids: Vec<String> = some.iter().map(|doubtful| doubtful.token_id.clone()).collect();
+        let states: HashMap<String, i32> =
+            self.db.read(move |conn| Ok(store::list_states(conn, &ids)?)).await?.into_iter().collect();
+        for doubtful in some {
+            let ending = match states.get(&doubtful.token_id).map(|state| TokenState::from_number(*state)) {
+                Some(TokenState::Live) => continue,
+                Some(TokenState::Kicked) => Ending::Replaced,
+                Some(TokenState::Revoked) => Ending::LoggedOut,
+                // Expired long ago and deleted: its socket outlives it, but not a log-out.
+                None if doubtful.logged_out => Ending::LoggedOut,
+                None => continue,
             };
-            for (conn, _) in some.iter().filter(|(_, of)| *of == id) {
-                self.sockets.end(*conn, ending);
-            }
+            self.sockets.end(doubtful.conn, ending);
         }
         Ok(())
     }

@@ -13,15 +13,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 use service_kit::clock::Clock;
+use service_kit::copies::Copies;
 use service_kit::db::Db;
 use service_kit::presence::Reason;
-use service_kit::state::State;
 use service_kit::{Code, Error, Result, random};
 use shared_models::internal::AccountKey;
 use shared_models::{AppId, Platform, Uid};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SECONDS_A_DAY: i64 = 86_400;
 /// Rows of expired tokens are kept for so long, so that an expired token is told from one that never was.
@@ -174,12 +174,15 @@ impl TokenKeys {
 }
 
 /// The claims of a token that lives. 701 expired, 706 kicked, 702 revoked or not ours, 703 no token at all.
-pub(super) async fn verify(token: &str, keys: &TokenKeys, clock: &Clock, state: &State, db: &Db) -> Result<Claims> {
-    let claims = keys.open(token)?;
+pub(super) async fn verify(token: &str, keys: &TokenKeys, clock: &Clock, copies: &Copies, db: &Db) -> Result<Claims> {
+    require_life(keys.open(token)?, clock, copies, db).await
+}
+
+async fn require_life(claims: Claims, clock: &Clock, copies: &Copies, db: &Db) -> Result<Claims> {
     if claims.exp <= clock.unix_seconds() {
         return Err(Code::TokenExpired.into());
     }
-    token_state(&claims.jti, state, db).await?.ok_or(Code::TokenInvalid)?.require_live()?;
+    token_state(&claims.jti, copies, db).await?.ok_or(Code::TokenInvalid)?.require_live()?;
     Ok(claims)
 }
 
@@ -191,8 +194,14 @@ pub(super) struct Owner {
 }
 
 /// [`verify`] for builtin tokens and those of a provider, which are known by their text's hash.
-pub(super) async fn verify_any(token: &str, keys: &TokenKeys, clock: &Clock, state: &State, db: &Db) -> Result<Owner> {
-    let refused = match verify(token, keys, clock, state, db).await {
+pub(super) async fn verify_any(
+    token: &str,
+    keys: &TokenKeys,
+    clock: &Clock,
+    copies: &Copies,
+    db: &Db,
+) -> Result<Owner> {
+    let refused = match verify(token, keys, clock, copies, db).await {
         Ok(claims) => {
             let key = AccountKey { app_id: claims.app, uid: claims.uid };
             return Ok(Owner { key, id: claims.jti, expires_at: claims.exp });
@@ -201,14 +210,13 @@ pub(super) async fn verify_any(token: &str, keys: &TokenKeys, clock: &Clock, sta
         Err(e) => return Err(e),
     };
     let id = provider::token_id(token);
+    let began = Instant::now();
     let row = db.read(move |conn| Ok(store::find_token(conn, &id)?)).await?;
     let Some(row) = row.filter(|row| row.text.is_some()) else { return Err(refused) };
     if row.expires_at <= clock.unix_seconds() {
         return Err(Code::TokenExpired.into());
     }
-    // As `token_state` does: the copy of a change that was made meanwhile is newer.
-    let copy = cache::token_state(&row.id);
-    let _ = state.set_new(&copy, &row.state.to_string(), cache::TOKEN_STATE_TTL).await;
+    copies.fill(&[(cache::token_state(&row.id), row.state.to_string())], began).await;
     if row.state != TokenState::Live.number() {
         return Err(Code::TokenInvalid.into());
     }
@@ -217,18 +225,15 @@ pub(super) async fn verify_any(token: &str, keys: &TokenKeys, clock: &Clock, sta
     Ok(Owner { key, id: row.id, expires_at: row.expires_at })
 }
 
-async fn token_state(id: &str, state: &State, db: &Db) -> Result<Option<TokenState>> {
+async fn token_state(id: &str, copies: &Copies, db: &Db) -> Result<Option<TokenState>> {
     let key = cache::token_state(id);
-    // A store that is away is a miss.
-    if let Ok(Some(copy)) = state.get(&key).await
-        && let Ok(number) = copy.parse()
-    {
+    if let Some(number) = copies.get(&key).await.and_then(|copy| copy.parse().ok()) {
         return Ok(Some(TokenState::from_number(number)));
     }
     let id = id.to_owned();
+    let began = Instant::now();
     let Some(row) = db.read(move |conn| Ok(store::find_token(conn, &id)?)).await? else { return Ok(None) };
-    // Only where there is none: a change that was made meanwhile has overwritten it and is newer.
-    let _ = state.set_new(&key, &row.state.to_string(), cache::TOKEN_STATE_TTL).await;
+    copies.fill(&[(key, row.state.to_string())], began).await;
     Ok(Some(TokenState::from_number(row.state)))
 }
 
@@ -245,8 +250,17 @@ impl Core {
 
     /// A token of the app's IM provider, of any account; with `reuse` one that still has half its life before it, if there is one.
     pub async fn issue_token(&self, key: AccountKey, platform: Platform, reuse: bool) -> Result<Issued> {
+        self.issue(key, platform, reuse, false).await
+    }
+
+    /// [`issue_token`](Self::issue_token); with `ensure` an account is made if there is none, and none is left where
+    /// no token could be had.
+    pub async fn issue(&self, key: AccountKey, platform: Platform, reuse: bool, ensure: bool) -> Result<Issued> {
         if let Some(rongcloud) = self.providers.of(&key.app_id) {
-            return self.provider_token(rongcloud, key, platform, reuse).await;
+            return self.provider_token(rongcloud, key, platform, reuse, ensure).await;
+        }
+        if ensure {
+            self.ensure_any_account(&key).await?;
         }
         if reuse {
             let until = self.clock.unix_seconds() + self.keys.0.life_seconds / 2;
@@ -280,7 +294,7 @@ impl Core {
         if claims.app != *app_id {
             return Err(Code::TokenInvalid.into());
         }
-        verify(token, &self.keys, &self.clock, &self.state, &self.db).await
+        require_life(claims, &self.clock, &self.copies, &self.db).await
     }
 
     /// Ends all tokens of a user, on one platform or on all, before it returns; their sockets are closed.
@@ -298,7 +312,7 @@ impl Core {
 
     /// The claims of a live token.
     pub async fn verify_token(&self, token: &str) -> Result<Claims> {
-        verify(token, &self.keys, &self.clock, &self.state, &self.db).await
+        verify(token, &self.keys, &self.clock, &self.copies, &self.db).await
     }
 
     /// Deletes rows of long expired tokens, now and then, for ever.

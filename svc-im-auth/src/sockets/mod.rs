@@ -73,8 +73,16 @@ struct Inner {
 /// Sockets whose tokens are to be looked at.
 #[derive(Default)]
 struct Doubts {
-    some: HashSet<ConnId>,
+    logged_out: HashSet<ConnId>,
     all: bool,
+}
+
+/// A socket whose token is to be looked at.
+pub struct Doubtful {
+    pub conn: ConnId,
+    pub token_id: String,
+    /// A log-out named this socket's user and platform.
+    pub logged_out: bool,
 }
 
 impl Sockets {
@@ -96,7 +104,7 @@ impl Sockets {
             Event::Close { conn, reason: Reason::Replaced } => self.end(conn, Ending::Replaced),
             // Only sockets whose token is dead: one opened with a later token is not meant.
             Event::Close { conn, reason: Reason::LoggedOut } => {
-                self.doubts().some.insert(conn);
+                self.doubts().logged_out.insert(conn);
                 self.0.doubted.notify_one();
             }
             Event::Missed => {
@@ -117,18 +125,16 @@ impl Sockets {
         }
     }
 
-    /// Waits for sockets that are in doubt: their ids and their tokens'.
-    pub async fn doubtful(&self) -> Vec<(ConnId, String)> {
+    /// Waits for sockets that are in doubt.
+    pub async fn doubtful(&self) -> Vec<Doubtful> {
         loop {
-            let asked = {
-                let mut doubts = self.doubts();
-                (std::mem::take(&mut doubts.some), std::mem::take(&mut doubts.all))
-            };
+            let doubts = std::mem::take(&mut *self.doubts());
             let doubtful: Vec<_> = self
                 .entries()
                 .iter()
-                .filter(|(conn, _)| asked.1 || asked.0.contains(conn))
-                .map(|(conn, entry)| (*conn, entry.token_id.to_string()))
+                .map(|(conn, entry)| (*conn, entry, doubts.logged_out.contains(conn)))
+                .filter(|(_, _, logged_out)| doubts.all || *logged_out)
+                .map(|(conn, entry, logged_out)| Doubtful { conn, token_id: entry.token_id.to_string(), logged_out })
                 .collect();
             if !doubtful.is_empty() {
                 return doubtful;
@@ -138,8 +144,11 @@ impl Sockets {
     }
 
     /// Puts sockets in doubt again that could not be looked at.
-    pub fn doubt_again(&self, conns: impl IntoIterator<Item = ConnId>) {
-        self.doubts().some.extend(conns);
+    pub fn doubt_again(&self, some: &[Doubtful]) {
+        let mut doubts = self.doubts();
+        doubts.all |= some.iter().any(|doubtful| !doubtful.logged_out);
+        doubts.logged_out.extend(some.iter().filter(|doubtful| doubtful.logged_out).map(|doubtful| doubtful.conn));
+        drop(doubts);
         self.0.doubted.notify_one();
     }
 

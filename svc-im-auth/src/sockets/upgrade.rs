@@ -101,8 +101,13 @@ fn read(req: &Request) -> Result<(String, SocketRequest)> {
         return Err(Error::new(Code::BadParameter, "Sec-WebSocket-Version: must be 13, with a Sec-WebSocket-Key"));
     };
     let accept = String::from_utf8_lossy(&ws::hash_key(key.as_bytes())).into_owned();
-    let query = params::query(req.uri().query().unwrap_or_default())?;
-    Ok((accept, SocketRequest::of(&query)))
+    // Of a query with anything in it these three count; one of them that cannot be read is a wrong one.
+    let value = |name| params::value_of(req.uri().query().unwrap_or_default(), name);
+    let token = value("token").ok().flatten().filter(|token| !token.is_empty()).ok_or(Code::TokenMalformed)?;
+    let given = |name| value(name).map_err(|_unreadable| Error::from(Code::TokenInvalid));
+    let user = given("sendID")?.filter(|id| !id.is_empty());
+    let platform = given("platformID")?.filter(|id| !id.is_empty());
+    Ok((accept, SocketRequest { token, user, platform }))
 }
 
 /// Before the upgrade HTTP's own status counts (contract §0).

@@ -9,7 +9,7 @@ use service_kit::on_backend;
 use shared_models::internal::AccountKey;
 use shared_models::{Gender, Stamp};
 
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[derive(Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = accounts)]
 pub struct AccountRow {
     pub app_id: String,
@@ -69,7 +69,7 @@ impl AccountRow {
 }
 
 /// Changes of an account; `None` leaves a field as it is.
-#[derive(Debug, Clone, Default, AsChangeset)]
+#[derive(Clone, Default, AsChangeset)]
 #[diesel(table_name = accounts)]
 pub struct Changes {
     pub implicit: Option<bool>,

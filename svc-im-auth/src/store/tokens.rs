@@ -161,13 +161,9 @@ pub fn take_over(
     Ok(TakeOver::Ended(ids))
 }
 
-/// Those of `ids` that are not live, with their states.
-pub fn list_ended(conn: &mut DbConn, ids: &[String]) -> QueryResult<Vec<(String, i32)>> {
-    tokens::table
-        .filter(tokens::id.eq_any(ids))
-        .filter(tokens::state.ne(0))
-        .select((tokens::id, tokens::state))
-        .load(conn)
+/// States of those of `ids` that have a row.
+pub fn list_states(conn: &mut DbConn, ids: &[String]) -> QueryResult<Vec<(String, i32)>> {
+    tokens::table.filter(tokens::id.eq_any(ids)).select((tokens::id, tokens::state)).load(conn)
 }
 
 /// Deletes at most `limit` tokens that expired before `before` (Unix seconds).

@@ -1,7 +1,12 @@
 //! Links to our media: only the file's name is stored, the link is built anew for each answer (contract §0), so
 //! that they follow a change of the public address.
 
-use super::name::MediaName;
+mod name;
+
+#[cfg(feature = "media")]
+pub(crate) use name::Kind;
+pub use name::MediaName;
+
 use crate::client::Client;
 use crate::settings::Common;
 use actix_web::dev::Payload;
@@ -29,6 +34,11 @@ impl LinkBase {
 pub struct Links(String);
 
 impl Links {
+    /// For what is not asked by a request: `public_base_url` is set.
+    pub fn fixed(public_base_url: &str) -> Self {
+        Self(format!("{public_base_url}/media/"))
+    }
+
     /// A stored icon as clients see it: of a file of ours the link, anything else verbatim.
     pub fn shown(&self, stored: &str) -> String {
         match MediaName::parse(stored) {

@@ -6,7 +6,7 @@ pub struct MediaName(String);
 
 /// What we store, with the type it is served as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Jpeg,
     Png,
     Gif,
@@ -36,7 +36,8 @@ impl Kind {
 }
 
 impl MediaName {
-    pub(super) fn new(content_hash: &[u8; 32], kind: Kind) -> Self {
+    #[cfg(feature = "media")]
+    pub(crate) fn new(content_hash: &[u8; 32], kind: Kind) -> Self {
         let hex: String = content_hash.iter().map(|b| format!("{b:02x}")).collect();
         Self(format!("{hex}.{}", kind.extension()))
     }

@@ -1,0 +1,69 @@
+//! Copies in the state store of what a database owns (design §4): overwritten on change before the answer, ended
+//! after 5 s by themselves, filled in only where there is none.
+//!
+//! Where a copy could not be overwritten this process knows that there may be an old one, and believes none until
+//! the old one must have ended; so the process that made a change never sees it undone.
+
+use crate::state::State;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A copy's life: none is ever staler than this, whatever happens to the store.
+pub const COPY_TTL: Duration = Duration::from_secs(5);
+
+/// What was read longer ago than this may be older than a change whose overwritten copy is about to end.
+const FILL_WITHIN: Duration = Duration::from_secs(1);
+
+/// Cheap to clone; all clones know of the same failures.
+#[derive(Clone)]
+pub struct Copies(Arc<Inner>);
+
+struct Inner {
+    state: State,
+    doubted_until: Mutex<Option<Instant>>,
+}
+
+impl Copies {
+    pub fn new(state: State) -> Self {
+        Self(Arc::new(Inner { state, doubted_until: Mutex::new(None) }))
+    }
+
+    /// The copies that may be believed; a store that is away has none.
+    pub async fn get_many<K: AsRef<str>>(&self, keys: &[K]) -> Vec<Option<String>> {
+        let found = if self.are_doubted() { None } else { self.0.state.get_many(keys).await.ok() };
+        // Looked at again: an overwriting may have failed while the store was asked.
+        match found {
+            Some(found) if !self.are_doubted() => found,
+            _ => vec![None; keys.len()],
+        }
+    }
+
+    pub async fn get(&self, key: &str) -> Option<String> {
+        self.get_many(&[key]).await.pop().flatten()
+    }
+
+    /// Copies of what was read from the database, by a read that began at `as_of`; a copy that is there is newer.
+    pub async fn fill<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)], as_of: Instant) {
+        if !entries.is_empty() && as_of.elapsed() < FILL_WITHIN {
+            // Without them everything is right, only slower.
+            let _ = self.0.state.set_many_new(entries, COPY_TTL).await;
+        }
+    }
+
+    /// After a change, before its answer.
+    pub async fn overwrite<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)]) {
+        for entries in entries.chunks(1000) {
+            if let Err(e) = self.0.state.set_many(entries, COPY_TTL).await {
+                log::warn!("copies could not be overwritten; others may see old ones for up to 5 s: {}", e.chain());
+                let until = Instant::now() + COPY_TTL;
+                *self.0.doubted_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+                return;
+            }
+        }
+    }
+
+    fn are_doubted(&self) -> bool {
+        let until = *self.0.doubted_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+}
