@@ -176,6 +176,7 @@ async fn rongcloud_gives_tokens_and_is_told_names_and_portraits_when_it_can_be()
         let answer = in_two_seconds(kith.urt(&stranger, &[])).await;
         assert_eq!(answer.json()["rc"], "0", "{}", answer.text);
         assert_eq!(kith.rs(&stranger).await, "-1", "a failing call registers nothing");
+        kith.users_info(json!([md5(&stranger)])).await.is(json!({"errCode": 0, "errMsg": "", "data": []}));
         let new = name("during");
         in_two_seconds(kith.sync_basics(&key, &[("name", &new)])).await.is(done());
         let upload = in_two_seconds(kith.upload(&key, &[], "portrait", &crate::tusers::gif(9))).await.ok_a();

@@ -14,6 +14,7 @@ mod contract_1_info;
 mod contract_1_page;
 mod contract_1_replace;
 mod contract_1_secrets;
+mod contract_1_sessions;
 mod contract_2;
 mod contract_2_socket;
 mod contract_3_groups;

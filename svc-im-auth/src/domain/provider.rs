@@ -82,6 +82,7 @@ impl Core {
         key: AccountKey,
         platform: Platform,
         reuse: bool,
+        ensure: bool,
     ) -> Result<Issued> {
         let now = self.clock.unix_seconds();
         let life = self.keys.life_seconds();
@@ -96,9 +97,16 @@ impl Core {
         if let Some(TokenRow { text: Some(token), expires_at, .. }) = live {
             return Ok(Issued { token, expires_at });
         }
-        let account = account.ok_or(Code::NotRegistered)?;
-        let (name, portrait) = self.providers.shown(&key.uid, &account.name, &account.icon);
-        let token = rongcloud.get_token(key.uid.as_str(), name, &portrait).await?;
+        let (name, icon) = match account {
+            Some(account) => (account.name, account.icon),
+            None if ensure => (String::new(), String::new()),
+            None => return Err(Code::NotRegistered.into()),
+        };
+        let (shown, portrait) = self.providers.shown(&key.uid, &name, &icon);
+        let token = rongcloud.get_token(key.uid.as_str(), shown, &portrait).await?;
+        if ensure {
+            self.ensure_any_account(&key).await?;
+        }
         let row = TokenRow {
             id: token_id(token.expose()),
             app_id: key.app_id.as_str().to_owned(),
@@ -109,7 +117,7 @@ impl Core {
             state: TokenState::Live.number(),
             text: Some(token.expose().to_owned()),
         };
-        let (told, stamp) = ((account.name, account.icon), self.clock.now());
+        let (told, stamp) = ((name, icon), self.clock.now());
         self.db
             .transaction(move |conn| {
                 // The row is held, so that a change of the profile comes wholly before this or sees the user.

@@ -250,8 +250,17 @@ impl Core {
 
     /// A token of the app's IM provider, of any account; with `reuse` one that still has half its life before it, if there is one.
     pub async fn issue_token(&self, key: AccountKey, platform: Platform, reuse: bool) -> Result<Issued> {
+        self.issue(key, platform, reuse, false).await
+    }
+
+    /// [`issue_token`](Self::issue_token); with `ensure` an account is made if there is none, and none is left where
+    /// no token could be had.
+    pub async fn issue(&self, key: AccountKey, platform: Platform, reuse: bool, ensure: bool) -> Result<Issued> {
         if let Some(rongcloud) = self.providers.of(&key.app_id) {
-            return self.provider_token(rongcloud, key, platform, reuse).await;
+            return self.provider_token(rongcloud, key, platform, reuse, ensure).await;
+        }
+        if ensure {
+            self.ensure_any_account(&key).await?;
         }
         if reuse {
             let until = self.clock.unix_seconds() + self.keys.0.life_seconds / 2;

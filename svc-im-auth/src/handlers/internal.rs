@@ -61,10 +61,7 @@ pub async fn issue_token(
     params: Params<Internal, IssueTokenRequest>,
 ) -> HandledInternal<IssueTokenResponse> {
     let req = params.into_inner();
-    if req.ensure {
-        core.ensure_any_account(&req.key).await?;
-    }
-    let issued = core.issue_token(req.key, req.platform, req.reuse).await?;
+    let issued = core.issue(req.key, req.platform, req.reuse, req.ensure).await?;
     Ok(Reply::new(IssueTokenResponse { token: issued.token, expires_at: issued.expires_at }))
 }
 

@@ -17,7 +17,6 @@ pub struct Session {
     pub form_token: Secret,
     id_hash: String,
     credential_version: i64,
-    until: Stamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,7 +66,7 @@ impl Core {
             return Ok(None);
         }
         let form_token = Secret::new(form_token);
-        Ok(Some(Session { user_id, form_token, id_hash, credential_version, until: Stamp(until) }))
+        Ok(Some(Session { user_id, form_token, id_hash, credential_version }))
     }
 
     /// Ends a session, and the code that it showed.
@@ -109,12 +108,6 @@ impl Core {
 
     fn after(&self, time: Duration) -> Stamp {
         Stamp(self.clock.now().0.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)))
-    }
-}
-
-impl Session {
-    pub fn until(&self) -> Stamp {
-        self.until
     }
 }
 
