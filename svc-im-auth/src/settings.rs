@@ -112,6 +112,10 @@ impl Section for ImAuthSettings {
         Some((&self.database_url, self.database_threads))
     }
 
+    fn connections(&self) -> usize {
+        self.max_sockets + 1_000
+    }
+
     fn development_defaults(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
         if self.token.keys().iter().any(|(_, secret)| secret.matches(DEVELOPMENT_KEY.1)) {

@@ -125,6 +125,11 @@ impl Section for Settings {
         self.internal_listen
     }
 
+    /// Each client's connection may have one to a service.
+    fn connections(&self) -> usize {
+        2 * self.limits.connections
+    }
+
     /// `gateway.token` is among those of the top level, which every process checks.
     fn development_defaults(&self) -> Vec<&'static str> {
         Vec::new()
