@@ -55,7 +55,8 @@ need_package() {
 free_port() {
     # A port that the kernel gives to nobody else meanwhile is not to be had in shell; this one was free just now.
     local port
-    while port=$((20000 + RANDOM % 30000)); do
+    # Below the range that the kernel takes clients' ports from.
+    while port=$((5000 + RANDOM % 4000)); do
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
     done
 }

@@ -70,6 +70,7 @@ async fn a_course_that_is_wrong_is_refused_by_name_and_registers_nobody() {
         ("start_time", "2016-4-1 1:1:1", form),
         ("start_time", "2015-02-29 00:00:00", form),
         ("end_time", "2016-04-01 24:00:00", form),
+        ("end_time", "2016-12-31 23:59:60", form),
         ("end_time", "2016-04-01T01:01:01", form),
         ("end_time", "2016-04-01 01:01:00", "earlier than start_time"),
         ("ln_price", "-1", "must be a number of at least 0 with at most 2 decimals"),

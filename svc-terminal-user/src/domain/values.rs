@@ -12,9 +12,11 @@ pub struct Moment(String);
 
 impl Moment {
     pub fn new(text: &str) -> Result<Self, String> {
-        // chrono takes single digits and a 61st second; what it writes again has neither.
+        // chrono takes single digits, which it does not write again, and a 61st second, which it does.
         match NaiveDateTime::parse_from_str(text, FORM) {
-            Ok(parsed) if parsed.format(FORM).to_string() == text => Ok(Self(text.to_owned())),
+            Ok(parsed) if parsed.format(FORM).to_string() == text && !text.ends_with(":60") => {
+                Ok(Self(text.to_owned()))
+            }
             _ => Err("must be a date and time as yyyy-MM-dd HH:mm:ss".into()),
         }
     }
