@@ -14,8 +14,8 @@ use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::Common;
 use service_kit::{Error, Result};
 
-/// Replacements of one app's keys in one delivery.
-const REKEY_BATCH: usize = 16;
+/// Replacements of one app's keys in one delivery: what was done is settled before the next begins, however slow.
+const REKEY_BATCH: usize = 1;
 
 /// Starts the service as a process of its own.
 pub async fn start(common: Common, settings: TerminalUserSettings) -> Result<Running> {

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::links::{Kind, MediaName};
-use crate::params::{read_body, read_with_file};
+use crate::params::{drain, read_body, read_with_file};
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
@@ -67,7 +67,13 @@ impl Upload {
 
     /// A request's whole body.
     pub async fn of_body(payload: Payload, headers: &HeaderMap) -> Result<Self> {
-        let mut upload = Self::begin().await?;
+        let mut upload = match Self::begin().await {
+            Ok(upload) => upload,
+            Err(e) => {
+                drain(payload).await;
+                return Err(e);
+            }
+        };
         let body = read_body(payload, headers, IMAGE_LIMIT).await;
         let body = body.map_err(|e| if e.code() == Code::BodyTooLarge { too_large() } else { e })?;
         upload.content = BytesMut::from(body);
@@ -80,7 +86,13 @@ impl Upload {
         payload: Payload,
         name: &str,
     ) -> Result<(Map<String, Value>, Option<Self>)> {
-        let upload = Self::begin().await?;
+        let upload = match Self::begin().await {
+            Ok(upload) => upload,
+            Err(e) => {
+                drain(payload).await;
+                return Err(e);
+            }
+        };
         let read = read_with_file(req, payload, name, IMAGE_LIMIT).await;
         let (map, file) = read.map_err(|e| if e.code() == Code::BodyTooLarge { too_large() } else { e })?;
         Ok((map, file.map(|content| Self { content, ..upload })))

@@ -12,6 +12,9 @@ use tokio::task::JoinSet;
 impl Outbox {
     /// Until the process ends.
     pub(super) async fn work(self, mut ending: watch::Receiver<bool>) {
+        if self.0.kinds.is_empty() {
+            return;
+        }
         let mut running = JoinSet::new();
         while !*ending.borrow_and_update() {
             let free = self.0.options.lanes.saturating_sub(running.len());

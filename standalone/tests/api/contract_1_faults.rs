@@ -134,7 +134,7 @@ fn with_rongcloud(rongcloud: &FakeRongCloud) -> Vec<(&'static str, String)> {
         ("KITH__APPS__MAIN__RONGCLOUD__APP_KEY", settings.app_key),
         ("KITH__APPS__MAIN__RONGCLOUD__APP_SECRET", settings.app_secret.expose().to_owned()),
         ("KITH__APPS__MAIN__RONGCLOUD__HOSTS", settings.hosts.0.join(",")),
-        ("KITH__PUBLIC_BASE_URL", "https://im.example".into()),
+        ("KITH__PUBLIC_BASE_URL", "https://im.localhost".into()),
         ("RUST_LOG", "info".into()),
     ]
 }

@@ -165,7 +165,7 @@ async fn cookies_and_headers_guard_the_page() {
 
 #[tokio::test]
 async fn behind_https_cookies_are_secure_and_the_code_leads_to_the_public_address() {
-    let base = "https://im.example:8443/kith";
+    let base = "https://im.localhost:8443/kith";
     let stack = Stack::start(&[("KITH__PUBLIC_BASE_URL", base), ("RUST_LOG", "info")]).await;
     let kith = stack.client();
     let user = kith.account().await;
@@ -174,7 +174,7 @@ async fn behind_https_cookies_are_secure_and_the_code_leads_to_the_public_addres
     assert_eq!(signed_in.header("location"), Some("/kith/bind"));
     let cookie = signed_in.header("set-cookie").unwrap();
     assert!(cookie.contains("; Secure") && cookie.contains("; Path=/kith/bind"), "{cookie}");
-    assert!(page.content("/bind").await.starts_with("https://im.example:8443/kith/?matrix_tuserurms="));
+    assert!(page.content("/bind").await.starts_with("https://im.localhost:8443/kith/?matrix_tuserurms="));
     let uploaded = kith.upload(&name("k"), &[], "portrait", &crate::tusers::gif(1)).await.ok_a();
     assert!(uploaded["portraitUri"].as_str().unwrap().starts_with(&format!("{base}/media/")), "{uploaded}");
 }

@@ -33,6 +33,7 @@ mod friends;
 mod groups;
 mod groups_large;
 mod groups_races;
+mod hostile;
 mod lockout;
 mod operations;
 mod presence;

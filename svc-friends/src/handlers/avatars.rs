@@ -69,7 +69,7 @@ pub async fn get_user_avatar(
     let owner = caller.operator(&req.useracc)?;
     let stored = core.avatars(&[owner]).await?.pop().flatten().unwrap_or_default();
     // Equal, not newer: the shipped Android client always sends the present time (`semantics.md` A.3).
-    let is_theirs = req.update_time.stamp(core.times) == Some(stored.changed_at);
+    let is_theirs = !stored.icon.is_empty() && req.update_time.stamp(core.times) == Some(stored.changed_at);
     Ok(Reply::new(GetUserAvatarResponse { avatar: (!is_theirs).then(|| links.shown(&stored.icon)) }))
 }
 

@@ -61,7 +61,10 @@ impl Providers {
 
     /// Name and portrait as the provider is told them: it takes no empty name.
     fn shown<'a>(&self, uid: &'a Uid, name: &'a str, icon: &str) -> (&'a str, String) {
-        (if name.is_empty() { uid.as_str() } else { name }, Links::fixed(&self.0.public_base_url).shown(icon))
+        let portrait = Links::fixed(&self.0.public_base_url).shown(icon);
+        // RongCloud takes 1024 bytes; an icon holds as many characters (contract §0). Better none than no token.
+        let portrait = if portrait.len() > 1024 { String::new() } else { portrait };
+        (if name.is_empty() { uid.as_str() } else { name }, portrait)
     }
 }
 

@@ -189,9 +189,11 @@ impl RekeyDelivery {
         let operation_id = Text::new(pending.key.as_str()).map_err(refused)?;
         let request = RekeyRequest { operation_id, old_uid, new_uid, before };
         let answer: Result<Done> = self.groups.call("/internal/memberships/rekey", &request).await;
-        answer.map(drop).map_err(|e| match e.kind().is_fault() {
-            true => Undelivered::Later(e.chain()),
-            false => Undelivered::Refused(e.chain()),
+        // Whatever may be otherwise tomorrow (a wrong token, an older svc-groups) is no refusal: the next operation of
+        // the lane builds on this one.
+        answer.map(drop).map_err(|e| match e.code() {
+            Code::BadParameter | Code::BadBody => Undelivered::Refused(e.chain()),
+            _ => Undelivered::Later(e.chain()),
         })
     }
 }

@@ -57,8 +57,8 @@ impl Visitor {
             form_token: req.cookie(FORM).and_then(id).unwrap_or_else(|| Secret::new(random::hex(16))),
             root,
             base_url,
-            ended: query_value(req, "ended")?.is_some(),
-            again: query_value(req, "again")?.is_some(),
+            ended: query_value(req, "ended").is_ok_and(|v| v.is_some()),
+            again: query_value(req, "again").is_ok_and(|v| v.is_some()),
         })
     }
 }
