@@ -2,7 +2,7 @@
 
 use super::deadline::Deadline;
 use super::drain::Drain;
-use super::upload::{Feed, State};
+use super::upload::Feed;
 use crate::metrics::GatewayMetrics;
 use crate::upstream::Lease;
 use actix_http::body::BodySize;
@@ -40,7 +40,7 @@ pub struct Line {
 impl Line {
     /// The answer is over. If the request's body is not, it is of no more use.
     pub fn end(self) -> Option<Drain> {
-        let open = self.feed.as_ref().filter(|feed| feed.state() != State::Done);
+        let open = self.feed.as_ref().filter(|feed| !feed.is_sent());
         match open {
             None if self.keep => self.lease.give_back(),
             None => {}

@@ -90,6 +90,9 @@ enum Next {
 
 impl Attempt<'_> {
     async fn run(&self) -> Result<Response<Body>, Error> {
+        if let Some(feed) = &self.feed {
+            self.begin_body(feed).await?;
+        }
         let mut tried = Tried::default();
         let mut request = self.request();
         let mut last = Error::from(Code::UpstreamDown);
@@ -127,9 +130,7 @@ impl Attempt<'_> {
             let mut failed = match self.deadline.watch(self.feed.as_deref(), sending).await {
                 Ok(Ok(answer)) => return self.answer(lease, sent, answer).await,
                 Ok(Err(failed)) => failed,
-                Err(TooSlow::Client) => {
-                    return Err(Error::new(Code::BadBody, "the request's body did not come in time"));
-                }
+                Err(TooSlow::Client) => return Err(body_late()),
                 Err(TooSlow::Service) => {
                     pool.address.failed(sent);
                     return Err(Code::UpstreamTimeout.into());
@@ -155,6 +156,18 @@ impl Attempt<'_> {
                 Next::GiveUp(e) => return Err(e),
             }
         }
+    }
+
+    /// Reads the body's beginning. Bodies that are not there yet may hold only some of the connections to a service.
+    async fn begin_body(&self, feed: &Rc<Feed>) -> Result<(), Error> {
+        self.deadline.watch(Some(feed), feed.read_ahead()).await.map_err(|_late| body_late())?;
+        match feed.state() {
+            State::Done => {}
+            State::TooLarge => return Err(Code::BodyTooLarge.into()),
+            State::Broken => return Err(Code::BadBody.into()),
+            State::Open => feed.hold(self.pools.uploads.clone().try_acquire_owned().map_err(|_full| Code::Overloaded)?),
+        }
+        Ok(())
     }
 
     fn request(&self) -> Request<Upload> {
@@ -261,6 +274,10 @@ async fn first_chunk(body: &mut Incoming) -> First {
         }
     })
     .await
+}
+
+fn body_late() -> Error {
+    Error::new(Code::BadBody, "the request's body did not come in time")
 }
 
 fn may_repeat(visit: &Visit) -> bool {

@@ -20,6 +20,9 @@ const MAX_WAITING: usize = 1_000;
 /// A worker's pools of one service.
 pub struct Pools {
     pub upstream: Arc<Upstream>,
+    /// Bodies on their way to this service that their clients have not sent to the end: half of what one address
+    /// takes, so that slow clients leave room for others.
+    pub uploads: Arc<Semaphore>,
     settings: PoolSettings,
     version: Cell<u64>,
     pools: RefCell<Rc<[Rc<Pool>]>>,
@@ -68,7 +71,9 @@ pub enum LeaseError {
 
 impl Pools {
     pub fn new(upstream: Arc<Upstream>, settings: PoolSettings) -> Self {
-        Self { upstream, settings, version: Cell::new(u64::MAX), pools: RefCell::new(Rc::new([])), turn: Cell::new(0) }
+        let uploads = Arc::new(Semaphore::new(settings.size.div_ceil(2)));
+        let pools = RefCell::new(Rc::from([]));
+        Self { upstream, uploads, settings, version: Cell::new(u64::MAX), pools, turn: Cell::new(0) }
     }
 
     /// Chooses an address that this request has not been to: those that are up in turn, then the best of the others.

@@ -97,6 +97,8 @@ async fn bodies_pass_while_they_come_in_both_directions() {
     let gate = Gate::to(&toy).await;
     let mut client = Client::connect(gate.public).await;
     client.send(b"POST /auth/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    // More than is read before a service is asked.
+    client.send(format!("{:x}\r\n{}\r\n", 64 << 10, "x".repeat(64 << 10)).as_bytes()).await;
     assert_eq!(client.head().await.unwrap().status, 200);
     for i in 0..3 {
         client.send(format!("5\r\npart{i}\r\n").as_bytes()).await;

@@ -79,6 +79,8 @@ async fn requests_with_two_meanings_are_refused() {
     let broken = "POST /auth/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
     let mut client = Client::connect(gate.public).await;
     client.send(broken.as_bytes()).await;
+    assert_eq!(client.answer().await.unwrap().status, 400);
+    client.send(&request("GET", "/auth/x", "", "")).await;
     client.answer().await.expect_err("a body that cannot be read ends the connection");
     assert_eq!(toy.count(), 0);
 }
@@ -189,6 +191,34 @@ async fn thousands_of_slow_clients_stop_nobody() {
         ended = slow.iter().step_by(2).filter(|s| s.try_read(&mut [0; 12]).is_ok()).count();
     }
     assert_eq!(ended, CLIENTS / 2, "each was told or cut off");
+}
+
+#[tokio::test]
+async fn bodies_that_trickle_take_no_connection_to_a_service() {
+    let toy = Toy::start(|seen| Reply::ok(&seen.body.len().to_string())).await;
+    let gate = Gate::with(&[toy.address], |s| s.limits.upstream_connections = 2).await;
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        let mut client = Client::connect(gate.public).await;
+        client.send(b"POST /auth/x HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nx").await;
+        slow.push(client);
+    }
+    // Uploads that are under way leave room too, on whichever worker.
+    for _ in 0..50 {
+        let mut client = Client::connect(gate.public).await;
+        client.send(b"POST /auth/x HTTP/1.1\r\nhost: h\r\ncontent-length: 900000\r\n\r\n").await;
+        client.send(&vec![b'x'; 100_000]).await;
+        slow.push(client);
+    }
+    tokio::time::sleep(millis(300)).await;
+    for _ in 0..20 {
+        let answer = Client::connect(gate.public).await.call(&request("POST", "/auth/x", "", "hello")).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "5"));
+    }
+    // Those who were slow are served when they come to an end, whole.
+    slow[0].send(b"12345678").await;
+    let answer = slow[0].answer().await.unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "9"));
 }
 
 #[tokio::test]
