@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// As many as the limit on open files allows, at most 10,000.
-fn client_count() -> usize {
+pub fn client_count() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
     let files: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap();

@@ -4,6 +4,7 @@
 //! the four services as processes of their own on PostgreSQL and Redis. `scripts/test.sh` runs both.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod abuse;
 mod browser;
 mod client;
 mod contract_0;
@@ -27,6 +28,7 @@ mod contract_4_people;
 mod contract_4_relations;
 mod contract_4_requests;
 mod contract_4_signature;
+mod cross_app;
 mod durability;
 mod faults;
 mod friends;
