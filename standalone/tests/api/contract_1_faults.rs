@@ -101,10 +101,12 @@ async fn ten_first_checks_of_one_name_are_told_in_two_seconds_that_svc_im_auth_i
     let kith = stack.client();
     let user = kith.bound_account(&name("key")).await;
     stack.process_of("im_auth").signal("STOP");
+    // One that no service remembers.
+    const UNSEEN: &str = "another-password";
     let replacements = (0..10).map(|_| {
         let (kith, new, user) = (kith.clone(), name("new"), user.clone());
         async move {
-            let by_name = [("tuser_key_d", new.as_str()), ("tuser_uid_s", &user), ("tuser_pwd_s", PASSWORD)];
+            let by_name = [("tuser_key_d", new.as_str()), ("tuser_uid_s", &user), ("tuser_pwd_s", UNSEEN)];
             let answer = in_two_seconds(kith.replace(&by_name)).await;
             assert_eq!(answer.header("x-kith-failure"), Some("503"), "{}", answer.text);
             assert_eq!((answer.status, &answer.json()["rc"]), (200, &json!("0")));
@@ -114,7 +116,7 @@ async fn ten_first_checks_of_one_name_are_told_in_two_seconds_that_svc_im_auth_i
     let groups = (0..10).map(|_| {
         let (kith, user) = (kith.clone(), user.clone());
         async move {
-            let form = [("username", user.as_str()), ("password", PASSWORD)];
+            let form = [("username", user.as_str()), ("password", UNSEEN)];
             let answer = in_two_seconds(kith.form("/im/group_sync/", &form)).await;
             assert_eq!(answer.header("x-kith-failure"), Some("503"), "{}", answer.text);
             assert_eq!((answer.status, &answer.json()["ret"]), (200, &json!("failed")));
@@ -131,7 +133,7 @@ async fn ten_first_checks_of_one_name_are_told_in_two_seconds_that_svc_im_auth_i
     let pages = pages.into_iter().map(|(mut page, form)| {
         let user = user.clone();
         async move {
-            let pairs = [("form", form.as_str()), ("username", &user), ("password", PASSWORD)];
+            let pairs = [("form", form.as_str()), ("username", &user), ("password", UNSEEN)];
             let shown = in_two_seconds(page.post("/bind/sign-in", &pairs)).await;
             assert!(shown.status == 503 && shown.text.contains("cannot be reached at the moment"), "{}", shown.text);
         }
