@@ -68,6 +68,9 @@ pub struct VerifyPasswordRequest {
     pub password: String,
     /// The client's address, for the lock-out.
     pub address: String,
+    /// A name of its own: made twice, after an answer was lost, the attempt is counted once. Empty: always counted.
+    #[serde(default)]
+    pub attempt: String,
 }
 
 /// `POST /internal/tokens/verify`.

@@ -1,7 +1,6 @@
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use service_kit::Secret;
-use service_kit::settings::{List, SecretUrl, Section};
+use service_kit::settings::{List, Network, SecretUrl, Section};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -22,7 +21,7 @@ pub struct ImAuthSettings {
     /// Unset: `admin`, on loopback only.
     pub admins: Option<List<String>>,
     /// Addresses or networks that many users share: the lock-out per address does not hold for them.
-    pub lockout_exempt: List<IpNet>,
+    pub lockout_exempt: List<Network>,
     /// Open WebSockets of this process, at most.
     pub max_sockets: usize,
     /// Threads that compute password hashes.

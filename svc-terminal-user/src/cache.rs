@@ -1,5 +1,5 @@
-//! Keys of the state store that this service owns. Codes and session ids stand there by hash only: who can read the
-//! store can use neither.
+//! Keys of the state store that this service owns. Codes and session ids stand there by hash only, and what is computed
+//! of a session id (`domain::sessions`) not at all: who can read the store can use nothing of it.
 
 use sha2::{Digest, Sha256};
 
@@ -13,12 +13,12 @@ pub fn code(hash: &str) -> String {
     format!("bind:code:{hash}")
 }
 
-/// A session of the binding page.
+/// A session of the binding page; there for as long as a code that it showed may live.
 pub fn session(hash: &str) -> String {
     format!("bind:session:{hash}")
 }
 
-/// The code that a session's page shows.
+/// Which code a session's page shows: what with the session's id makes that code, and until when it is good.
 pub fn shown_code(session_hash: &str) -> String {
-    format!("bind:shown:{session_hash}")
+    format!("bind:nonce:{session_hash}")
 }

@@ -3,8 +3,9 @@
 mod tables;
 mod values;
 
+pub use service_kit::settings::Network as Proxy;
 pub use tables::{RouteSettings, RouteTable, UpstreamTable};
-pub use values::{HostPort, Origin, Proxy};
+pub use values::{HostPort, Origin};
 
 use crate::routes::Routes;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,7 @@
 //! Types of single values.
 
-use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 /// Where a service listens.
@@ -37,31 +35,6 @@ impl fmt::Display for HostPort {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
-    }
-}
-
-/// An address or a network of proxies that are believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proxy(IpNet);
-
-impl Proxy {
-    pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address)
-    }
-}
-
-impl FromStr for Proxy {
-    type Err = &'static str;
-
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let one = || s.parse::<IpAddr>().ok().map(IpNet::from);
-        s.parse().ok().or_else(one).map(Self).ok_or("must be an address or a network such as 10.0.0.0/8")
-    }
-}
-
-impl fmt::Display for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
     }
 }
 
@@ -104,4 +77,4 @@ macro_rules! serialize_as_text {
         })*
     };
 }
-serialize_as_text!(HostPort, Proxy, Origin);
+serialize_as_text!(HostPort, Origin);

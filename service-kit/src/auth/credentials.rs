@@ -11,6 +11,7 @@ use crate::copies::Copies;
 use crate::directory::Directory;
 use crate::error::{Code, Error, Result};
 use crate::internal::InternalClient;
+use crate::random;
 use crate::secret::Secret;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
@@ -29,6 +30,8 @@ use std::time::{Duration, Instant};
 /// A verified password is remembered at most so long.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
+/// A check waits so long in all, in its queue and for its answer: callers are told within two seconds.
+const PATIENCE: Duration = Duration::from_millis(1_900);
 /// First checks of one username are made one after another, so that parallel guesses are counted guesses; usernames
 /// share this many queues.
 const QUEUES: usize = 256;
@@ -119,11 +122,15 @@ impl Credentials {
 
     /// The account that the credential belongs to, in the system app. Whatever is wrong, the wording is one.
     pub async fn check(&self, credential: &Credential, address: IpAddr) -> Result<Identity> {
-        match (&credential.token, &credential.password) {
-            (Some(token), _) if !token.is_empty() => self.check_token(&credential.username, token).await,
-            (_, Some(password)) => self.check_password(&credential.username, password, address).await,
-            (_, None) => Err(Error::parameter("password", "missing")),
-        }
+        let checked = async {
+            match (&credential.token, &credential.password) {
+                (Some(token), _) if !token.is_empty() => self.check_token(&credential.username, token).await,
+                (_, Some(password)) => self.check_password(&credential.username, password, address).await,
+                (_, None) => Err(Error::parameter("password", "missing")),
+            }
+        };
+        let late = || Error::from(Code::Busy).because("the credential check took too long");
+        tokio::time::timeout(PATIENCE, checked).await.unwrap_or_else(|_late| Err(late()))
     }
 
     async fn check_token(&self, username: &Uid, token: &Secret) -> Result<Identity> {
@@ -164,10 +171,7 @@ impl Credentials {
         }
         let at = usize::try_from(self.0.hasher.hash_one(username) % QUEUES as u64).unwrap_or_default();
         let _turn = match self.0.queues.get(at) {
-            Some(queue) => {
-                let turn = tokio::time::timeout(Duration::from_secs(2), queue.lock()).await;
-                Some(turn.map_err(|_late| Error::from(Code::Busy))?)
-            }
+            Some(queue) => Some(queue.lock().await),
             None => None,
         };
         // Somebody before in the queue may have verified the same.
@@ -181,6 +185,7 @@ impl Credentials {
                 username: username.clone(),
                 password: password.expose().to_owned(),
                 address: address.to_string(),
+                attempt: random::hex(16),
             })
             .await
             .map_err(one_wording)?;

@@ -2,14 +2,16 @@
 //! that is away.
 
 use crate::error::Result;
+use crate::settings::Network;
 use crate::state::State;
-use ipnet::IpNet;
 use shared_models::Uid;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(15 * 60);
+/// Far longer than a call is repeated.
+const ATTEMPT: Duration = Duration::from_secs(60);
 const ONE_USERNAME_FROM_ONE_ADDRESS: u64 = 10;
 const ONE_USERNAME: u64 = 100;
 const ONE_ADDRESS: u64 = 300;
@@ -23,11 +25,11 @@ struct Inner {
     /// Counts here while the state store is away.
     meanwhile: State,
     /// Addresses that many users share; the count per address does not hold for them.
-    exempt: Vec<IpNet>,
+    exempt: Vec<Network>,
 }
 
 impl Lockout {
-    pub fn new(state: State, exempt: Vec<IpNet>) -> Self {
+    pub fn new(state: State, exempt: Vec<Network>) -> Self {
         Self(Arc::new(Inner { state, meanwhile: State::memory(), exempt }))
     }
 
@@ -53,13 +55,25 @@ impl Lockout {
         self.counts(&keys[..checked]).await.iter().zip(limits).any(|(n, limit)| *n >= limit)
     }
 
-    /// Counts a wrong password. Refused calls are not counted.
-    pub async fn failed(&self, username: &Uid, address: IpAddr) {
+    /// Counts a wrong password. Refused calls are not counted, and an attempt with a name only once, however often its
+    /// call is repeated.
+    pub async fn failed(&self, username: &Uid, address: IpAddr, attempt: &str) {
+        if !attempt.is_empty() && !self.is_first(attempt).await {
+            return;
+        }
         let keys = [pair_key(username, address), username_key(username), address_key(address)];
         if let Err(e) = self.0.state.record(&keys, WINDOW).await {
             log::debug!("a failed password is counted in the process: {}", e.chain());
             // The twin in memory cannot fail.
             let _ = self.0.meanwhile.record(&keys, WINDOW).await;
+        }
+    }
+
+    async fn is_first(&self, attempt: &str) -> bool {
+        let key = attempt_key(attempt);
+        match self.0.state.set_new(&key, "", ATTEMPT).await {
+            Ok(is_first) => is_first,
+            Err(_) => self.0.meanwhile.set_new(&key, "", ATTEMPT).await.unwrap_or(true),
         }
     }
 
@@ -75,7 +89,7 @@ impl Lockout {
     }
 
     fn is_exempt(&self, address: IpAddr) -> bool {
-        self.0.exempt.iter().any(|net| net.contains(&address))
+        self.0.exempt.iter().any(|net| net.contains(address))
     }
 }
 
@@ -94,6 +108,10 @@ fn pair_key(username: &Uid, address: IpAddr) -> String {
 
 fn username_key(username: &Uid) -> String {
     format!("fail:user:{}", username.as_str())
+}
+
+fn attempt_key(attempt: &str) -> String {
+    format!("fail:attempt:{attempt}")
 }
 
 fn address_key(address: IpAddr) -> String {

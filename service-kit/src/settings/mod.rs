@@ -13,7 +13,7 @@ mod types;
 pub use apps::{App, AppSettings, Apps, CustomerService, RongCloudSettings};
 pub use load::{Loaded, SettingsError};
 pub use media::MediaSettings;
-pub use types::{List, Seconds, SecretUrl, UtcOffset};
+pub use types::{List, Network, Seconds, SecretUrl, UtcOffset};
 
 use crate::secret::Secret;
 use redis::IntoConnectionInfo;

@@ -1,9 +1,11 @@
 //! Types of settings that come as text from the environment.
 
 use chrono::FixedOffset;
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -122,6 +124,30 @@ impl<'de> Deserialize<'de> for SecretUrl {
     }
 }
 
+/// An address, or a network of them such as `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl Network {
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl FromStr for Network {
+    type Err = &'static str;
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let one = || s.parse::<IpAddr>().ok().map(IpNet::from);
+        s.parse().ok().or_else(one).map(Self).ok_or("must be an address or a network such as 10.0.0.0/8")
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&self.0)
+    }
+}
+
 /// `+08:00`: how timestamps are written on the wire, at most 14 hours from UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UtcOffset(FixedOffset);
@@ -194,6 +220,18 @@ mod tests {
             ("host=db password=s3cret", "***"),
         ] {
             assert_eq!(format!("{:?}", SecretUrl::new(url)), shown);
+        }
+    }
+
+    #[test]
+    fn a_network_is_written_as_one_or_as_an_address() {
+        let within =
+            |network: &str, address: &str| network.parse::<Network>().unwrap().contains(address.parse().unwrap());
+        assert!(within("10.0.0.0/8", "10.9.9.9") && !within("10.0.0.0/8", "11.0.0.1"));
+        assert!(within("10.0.0.1", "10.0.0.1") && !within("10.0.0.1", "10.0.0.2"));
+        assert!(within("2001:db8::/32", "2001:db8::1") && within("2001:db8::1", "2001:db8::1"));
+        for bad in ["", "everyone", "10.0.0", "10.0.0.0/33", "10.0.0.1/", "im.example"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
     }
 

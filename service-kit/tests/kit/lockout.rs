@@ -16,7 +16,7 @@ fn address(n: u32) -> IpAddr {
 
 async fn fail(lockout: &Lockout, name: &str, from: IpAddr, times: u32) {
     for _ in 0..times {
-        lockout.failed(&uid(name), from).await;
+        lockout.failed(&uid(name), from, "").await;
     }
 }
 
@@ -68,4 +68,23 @@ async fn failures_are_counted_in_the_process_while_the_store_is_away() {
         assert!(began.elapsed().as_secs() < 5);
     }
     assert!(lockout.is_locked(&uid("a"), address(1), false).await, "and count on when it is back");
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_made_again_is_counted_once_with_and_without_the_store() {
+    let mut server = RedisServer::start();
+    let state = State::open(&redis::settings(&server.url())).await.unwrap();
+    let lockout = Lockout::new(state, Vec::new());
+    for (name, store_is_away) in [("a", false), ("b", true)] {
+        if store_is_away {
+            server.kill();
+        }
+        for n in 0..9 {
+            lockout.failed(&uid(name), address(1), &format!("{name}{n}")).await;
+            lockout.failed(&uid(name), address(1), &format!("{name}{n}")).await;
+        }
+        assert!(!lockout.is_locked(&uid(name), address(1), false).await, "{name}");
+        lockout.failed(&uid(name), address(1), &format!("{name}9")).await;
+        assert!(lockout.is_locked(&uid(name), address(1), false).await, "{name}");
+    }
 }

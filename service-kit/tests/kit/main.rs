@@ -1,6 +1,7 @@
 //! Tests of service-kit against real servers: one binary, one file per part.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod credentials;
 mod db;
 mod db_outages;
 mod db_sqlite;

@@ -127,7 +127,10 @@ impl Browser {
     }
 
     pub async fn sign_in(&self, user: &str, password: &str) {
-        self.shown("username").await.send_keys(user).await.unwrap();
+        let username = self.shown("username").await;
+        // It may hold what was typed before.
+        username.clear().await.unwrap();
+        username.send_keys(user).await.unwrap();
         self.shown("password").await.send_keys(password).await.unwrap();
         self.shown("sign-in").await.click().await.unwrap();
     }

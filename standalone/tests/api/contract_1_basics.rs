@@ -1,7 +1,8 @@
 //! Contract §1: name, portrait, introduction and token of a terminal user (document 000).
 
 use crate::client::{SECRET, escape};
-use crate::stack::{name, shared};
+use crate::groups::execute;
+use crate::stack::{Kind, Stack, name, shared};
 use crate::tusers::{OTHER_APP, done, gif, md5};
 use serde_json::json;
 
@@ -123,6 +124,33 @@ async fn a_failing_call_registers_nothing() {
     // At the limits.
     let (n, i, p) = (long(64), long(512), long(1024));
     kith.sync_basics(&key, &[("name", &n), ("br_intro", &i), ("portrait_url", &p)]).await.is(done());
+}
+
+/// Account and token are one change: where the token cannot be written there is no account either.
+#[tokio::test]
+async fn a_token_that_cannot_be_written_leaves_no_account() {
+    let stack = Stack::start(&[("RUST_LOG", "info")]).await;
+    let (kith, key) = (stack.client(), name("k"));
+    let im_auth = stack.im_auth_db().await;
+    let (make, drop) = match stack.kind {
+        Kind::Sqlite => (
+            "CREATE TRIGGER no_token BEFORE INSERT ON tokens BEGIN SELECT RAISE(ABORT, 'no'); END",
+            "DROP TRIGGER no_token",
+        ),
+        Kind::Postgres => (
+            "CREATE FUNCTION no_token() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'; \
+             CREATE TRIGGER no_token BEFORE INSERT ON tokens FOR EACH ROW EXECUTE FUNCTION no_token()",
+            "DROP TRIGGER no_token ON tokens",
+        ),
+    };
+    execute(&im_auth, make).await;
+    kith.urt(&key, &[]).await.fails_a("internal error");
+    execute(&im_auth, drop).await;
+    im_auth.close().await;
+    assert_eq!(kith.rs(&key).await, "-1");
+    kith.users_info(json!([md5(&key)])).await.is(json!({"errCode": 0, "errMsg": "", "data": []}));
+    kith.urt(&key, &[]).await.ok_a();
+    assert_eq!(kith.users_info(json!([md5(&key)])).await.ok_b()["data"][0]["uid"], md5(&key).as_str());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use crate::client::{Answer, Client};
 use crate::stack::{Kind, Places, Stack, name};
-use crate::tusers::{PASSWORD, Page, done, md5};
+use crate::tusers::{PASSWORD, Page, done, hidden, md5};
 use serde_json::{Value, json};
 use service_kit::random;
 use service_kit::testkit::redis::RedisServer;
@@ -72,7 +72,7 @@ async fn without_svc_im_auth_calls_fail_clearly_and_write_nothing() {
         let shown = in_two_seconds(page.get("/bind")).await;
         assert!(shown.status == 503 && shown.text.contains("cannot be reached at the moment"), "{}", shown.text);
         let shown = in_two_seconds(Page::new(&kith).sign_in(&user, PASSWORD)).await;
-        assert!(shown.status == 403 || shown.status == 503, "{}", shown.text);
+        assert!(shown.status == 503 && shown.text.contains("cannot be reached at the moment"), "{}", shown.text);
         if frozen {
             stack.process_of("im_auth").signal("CONT");
         } else {
@@ -89,6 +89,58 @@ async fn without_svc_im_auth_calls_fail_clearly_and_write_nothing() {
     if let Some(shown) = stack.processes.get("terminal_user") {
         assert!(shown.logged().contains(UNREACHABLE), "told in the log too");
     }
+}
+
+/// They wait for each other in the check, and still each is told in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_first_checks_of_one_name_are_told_in_two_seconds_that_svc_im_auth_is_frozen() {
+    if other_run() {
+        return;
+    }
+    let mut stack = Stack::start(&[("RUST_LOG", "info")]).await;
+    let kith = stack.client();
+    let user = kith.bound_account(&name("key")).await;
+    stack.process_of("im_auth").signal("STOP");
+    // One that no service remembers.
+    const UNSEEN: &str = "another-password";
+    let replacements = (0..10).map(|_| {
+        let (kith, new, user) = (kith.clone(), name("new"), user.clone());
+        async move {
+            let by_name = [("tuser_key_d", new.as_str()), ("tuser_uid_s", &user), ("tuser_pwd_s", UNSEEN)];
+            let answer = in_two_seconds(kith.replace(&by_name)).await;
+            assert_eq!(answer.header("x-kith-failure"), Some("503"), "{}", answer.text);
+            assert_eq!((answer.status, &answer.json()["rc"]), (200, &json!("0")));
+        }
+    });
+    futures_util::future::join_all(replacements).await;
+    let groups = (0..10).map(|_| {
+        let (kith, user) = (kith.clone(), user.clone());
+        async move {
+            let form = [("username", user.as_str()), ("password", UNSEEN)];
+            let answer = in_two_seconds(kith.form("/im/group_sync/", &form)).await;
+            assert_eq!(answer.header("x-kith-failure"), Some("503"), "{}", answer.text);
+            assert_eq!((answer.status, &answer.json()["ret"]), (200, &json!("failed")));
+        }
+    });
+    futures_util::future::join_all(groups).await;
+    // A page's form is got before.
+    let mut pages = Vec::new();
+    for _ in 0..10 {
+        let mut page = Page::new(&kith);
+        let form = hidden(&page.get("/bind").await.text, "form");
+        pages.push((page, form));
+    }
+    let pages = pages.into_iter().map(|(mut page, form)| {
+        let user = user.clone();
+        async move {
+            let pairs = [("form", form.as_str()), ("username", &user), ("password", UNSEEN)];
+            let shown = in_two_seconds(page.post("/bind/sign-in", &pairs)).await;
+            assert!(shown.status == 503 && shown.text.contains("cannot be reached at the moment"), "{}", shown.text);
+        }
+    });
+    futures_util::future::join_all(pages).await;
+    stack.process_of("im_auth").signal("CONT");
+    within(Duration::from_secs(5), "heals", async || kith.sign_in(&user, PASSWORD).await.json()["ret"] == "ok").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,10 @@
 //! Contract §1: who may see tokens and keys.
 
 use crate::client::{OTHER_SECRET, SECRET, WRONG};
-use crate::stack::{Stack, name};
-use crate::tusers::{PASSWORD, Page, done, gif, md5};
+use crate::stack::{Kind, Places, Stack, name};
+use crate::tusers::{PASSWORD, Page, code_of, done, gif, hidden, md5};
 use serde_json::json;
+use service_kit::testkit::redis::RedisServer;
 
 #[tokio::test]
 async fn without_secrets_by_user_id_the_public_id_shows_neither_token_nor_key() {
@@ -106,4 +107,95 @@ async fn a_key_is_in_no_log_no_page_no_error_and_no_other_dialect() {
         .unwrap();
     let listed = String::from_utf8(waiting.stdout).unwrap();
     assert!(listed.starts_with("service\t") && !listed.contains("Zq7-Vw3"), "{listed}");
+}
+
+/// All keys and values of the state store that the stack's services wrote.
+async fn contents(redis: &RedisServer) -> Vec<(String, String)> {
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", redis.port())).await.unwrap();
+    let mut stream = BufReader::new(stream);
+    let mut ask = async |command: &[&str]| -> Vec<String> {
+        let parts: String = command.iter().map(|part| format!("${}\r\n{part}\r\n", part.len())).collect();
+        stream.write_all(format!("*{}\r\n{parts}", command.len()).as_bytes()).await.unwrap();
+        let mut head = String::new();
+        stream.read_line(&mut head).await.unwrap();
+        let (is_list, parts) = match head.trim_end().split_at(1) {
+            ("*", count) => (true, count.parse().unwrap()),
+            ("$", "-1") => return Vec::new(),
+            ("$", _) => (false, 1),
+            (_, word) => return vec![word.to_owned()],
+        };
+        let mut found = Vec::new();
+        for _ in 0..parts {
+            if is_list {
+                head.clear();
+                stream.read_line(&mut head).await.unwrap();
+            }
+            let length: usize = head.trim_end()[1..].parse().unwrap();
+            let mut text = vec![0; length + 2];
+            stream.read_exact(&mut text).await.unwrap();
+            found.push(String::from_utf8(text[..length].to_vec()).unwrap());
+        }
+        found
+    };
+    let mut all = Vec::new();
+    for key in ask(&["KEYS", "*"]).await {
+        let value = match ask(&["TYPE", &key]).await.concat().as_str() {
+            "string" => ask(&["GET", &key]).await.concat(),
+            "zset" => ask(&["ZRANGE", &key, "0", "-1"]).await.concat(),
+            "hash" => ask(&["HGETALL", &key]).await.concat(),
+            _ => String::new(),
+        };
+        all.push((key, value));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_the_state_store_has_no_code_no_session_and_no_form_token() {
+    // The other stack's store is in its process.
+    if Kind::of_run() == Kind::Sqlite {
+        return;
+    }
+    let redis = RedisServer::start();
+    let places = Places::fresh(Kind::Postgres).with(&[("KITH__STATE__URL", &redis.url()), ("RUST_LOG", "info")]);
+    let stack = Stack::start_at(places).await;
+    let (kith, phone) = (stack.client(), name("phone"));
+    let user = kith.bound_account(&phone).await;
+    let mut page = Page::signed_in(&kith, &user).await;
+    let code = code_of(&page.content("/bind?again").await);
+    let form = hidden(&page.get("/bind").await.text, "form");
+    let session = page.cookies["kith_bind"].clone();
+    let stored = contents(&redis).await;
+    let of_page: Vec<_> = stored.iter().filter(|(key, _)| key.contains("bind:")).collect();
+    assert!(of_page.len() >= 3, "a session, a code and which it is: {stored:?}");
+    let mut words = std::collections::BTreeSet::new();
+    for (key, value) in &stored {
+        for secret in [&code, &form, &session, &phone] {
+            assert!(!key.contains(secret.as_str()) && !value.contains(secret.as_str()), "{key}: {value}");
+        }
+        let hex = |text: &str| -> Vec<String> {
+            let words = text.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() >= 16);
+            words.map(str::to_owned).collect()
+        };
+        words.extend(hex(key));
+        words.extend(hex(value));
+    }
+    assert!(words.len() >= 3, "{words:?}");
+    // None of what stands there is good for anything, whole or the half of it.
+    let thief = name("thief");
+    for word in &words {
+        for word in [word.as_str(), &word[..word.len() / 2]] {
+            kith.scan(&thief, word).await.fails_a("the code is unknown, used or expired");
+            assert_eq!(page.post("/bind/sign-out", &[("form", word)]).await.status, 403);
+            let mut stolen = Page::new(&kith);
+            stolen.cookies.insert("kith_bind".into(), word.to_owned());
+            assert_eq!(stolen.state().await, json!({"session": false}));
+        }
+    }
+    assert_eq!(kith.mapping_of(&user).await, Some(phone));
+    // While the owner's are.
+    let other = name("phone");
+    kith.scan(&other, &code).await.is(done());
+    assert_eq!(page.post("/bind/sign-out", &[("form", &form)]).await.status, 303);
 }

@@ -110,8 +110,9 @@ async fn wrong_password_unknown_user_and_lock_out_are_one_wording() {
     let kith = shared().await;
     let user = kith.account().await;
     let mut page = Page::new(&kith);
-    let long = "x".repeat(300);
-    for (user, password) in [(user.as_str(), "wrong"), (&name("nobody"), PASSWORD), ("", ""), (long.as_str(), &long)] {
+    // Nobody's, and no rule is broken by them.
+    let (long, longest) = ("x".repeat(64), "x".repeat(128));
+    for (user, password) in [(user.as_str(), "wrong"), (&name("nobody"), PASSWORD), (&long, &longest)] {
         let answer = page.sign_in(user, password).await;
         assert_eq!(answer.status, 403);
         assert!(answer.text.contains(WRONG_ON_PAGE), "{}", answer.text);
@@ -122,6 +123,56 @@ async fn wrong_password_unknown_user_and_lock_out_are_one_wording() {
     let locked = page.sign_in(&user, PASSWORD).await;
     assert!(locked.status == 403 && locked.text.contains(WRONG_ON_PAGE), "{}", locked.text);
     assert!(!page.cookies.contains_key("kith_bind"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_password_is_said_and_is_no_wrong_password() {
+    let kith = shared().await;
+    let user = kith.account().await;
+    let mut page = Page::new(&kith);
+    let (name_65, password_129) = ("张".repeat(65), "张".repeat(129));
+    let unusable = "A username has at most 64 characters and a password at most 128.";
+    for (username, password, status, says) in [
+        ("", PASSWORD, 400, "Please enter your username and your password."),
+        (user.as_str(), "", 400, "Please enter your username and your password."),
+        (&user, &password_129, 400, unusable),
+        (&name_65, PASSWORD, 400, unusable),
+        (&user, &"x".repeat(3 << 20), 413, "What was sent is too large. Please try again."),
+    ] {
+        // More often than the lock-out bears: none of these is counted.
+        for _ in 0..3 {
+            let answer = page.sign_in(username, password).await;
+            assert_eq!(answer.status, status, "{}", answer.text);
+            assert!(answer.text.contains(says) && !answer.text.contains("Wrong username"), "{}", answer.text);
+            assert!(answer.text.contains("name=\"password\""), "one can try again: {}", answer.text);
+        }
+    }
+    // A browser would cut what is longer, and so make it a wrong password.
+    let shown = page.get("/bind").await.text;
+    assert!(!shown.contains("maxlength"), "{shown}");
+    assert_eq!(page.sign_in(&user, PASSWORD).await.status, 303);
+    // The other forms say it too.
+    let form = hidden(&page.get("/bind").await.text, "form");
+    let large = page.post("/bind/sign-out", &[("form", &form), ("more", &"x".repeat(3 << 20))]).await;
+    assert!(large.status == 413 && large.text.contains("What was sent is too large"), "{}", large.text);
+    let stale = page.post("/bind/sign-out", &[]).await;
+    assert!(stale.status == 400 && stale.text.contains("That page was out of date"), "{}", stale.text);
+    let mut chinese = Page::new(&kith);
+    chinese.language = "zh";
+    let answer = chinese.sign_in(&user, &password_129).await;
+    assert!(answer.text.contains("用户名最多 64 个字符，密码最多 128 个字符。"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_refused_sign_in_keeps_the_username_and_shows_no_password_again() {
+    let kith = shared().await;
+    let (user, password) = (format!("<b>\"{}'&", name("u")), name("a wrong one"));
+    let answer = Page::new(&kith).sign_in(&user, &password).await;
+    assert_eq!(answer.status, 403);
+    let kept = answer.text.split("name=\"username\"").nth(1).unwrap().split("value=\"").nth(1).unwrap();
+    let kept = kept.split('"').next().unwrap();
+    assert!(kept.contains(&user[4..18]) && !answer.text.contains("<b>"), "{}", answer.text);
+    assert!(!answer.text.contains(&password), "{}", answer.text);
 }
 
 #[tokio::test]

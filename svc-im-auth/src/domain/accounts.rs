@@ -144,14 +144,6 @@ impl Core {
         Ok(profile)
     }
 
-    /// Makes an implicit account if there is none; one that the directory shows costs nothing.
-    pub async fn ensure_any_account(&self, key: &AccountKey) -> Result<()> {
-        if self.directory.get(key).await?.is_none() {
-            self.ensure_account(EnsureAccountRequest { key: key.clone(), name: None, icon: None }).await?;
-        }
-        Ok(())
-    }
-
     pub async fn find_account(&self, key: AccountKey) -> Result<Option<AccountRow>> {
         self.db.read(move |conn| Ok(store::find_account(conn, &key)?)).await
     }
@@ -201,6 +193,11 @@ impl Core {
             icon: changes.icon,
         })
     }
+}
+
+/// In a transaction of its own or of what needs the account: makes an implicit one if there is none.
+pub(super) fn ensure_any(conn: &mut DbConn, key: &AccountKey, now: Stamp) -> Result<AccountRow> {
+    Ok(store::ensure_account(conn, &AccountRow::empty(key, true, now), &Changes::default(), now)?)
 }
 
 /// The row of an account that is new.

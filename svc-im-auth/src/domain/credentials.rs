@@ -42,7 +42,7 @@ impl LocalVerifier {
     /// Username and password of the system app. Unknown user, no password and wrong password cost the same work
     /// and give the same answer; only wrong passwords that were looked at are counted.
     async fn verify_password(&self, request: VerifyPasswordRequest) -> Result<Identity> {
-        let VerifyPasswordRequest { username, password, address } = request;
+        let VerifyPasswordRequest { username, password, address, attempt } = request;
         let address: IpAddr = address.parse().map_err(|e| Error::parameter("address", e))?;
         let network = network_of(address);
         let key = AccountKey { app_id: self.view.system_app.clone(), uid: username };
@@ -56,7 +56,7 @@ impl LocalVerifier {
         let hash = account.as_ref().and_then(|a| a.password_hash.as_deref());
         let matches = self.passwords.verify(&password, hash).await?;
         let (true, Some(account)) = (matches, account) else {
-            self.lockout.failed(&key.uid, address).await;
+            self.lockout.failed(&key.uid, address, &attempt).await;
             return Err(Code::WrongCredentials.into());
         };
         self.remember_address(&key, &known, network).await;

@@ -1,7 +1,7 @@
 //! IM providers other than ourselves: RongCloud's tokens, and its copy of names and portraits.
 
-use super::Core;
 use super::tokens::{Issued, TokenState};
+use super::{Core, accounts};
 use crate::store::accounts::{Changes, find_account};
 use crate::store::provider as store;
 use crate::store::tokens::TokenRow;
@@ -100,6 +100,7 @@ impl Core {
         if let Some(TokenRow { text: Some(token), expires_at, .. }) = live {
             return Ok(Issued { token, expires_at });
         }
+        let is_missing = account.is_none();
         let (name, icon) = match account {
             Some(account) => (account.name, account.icon),
             None if ensure => (String::new(), String::new()),
@@ -107,9 +108,6 @@ impl Core {
         };
         let (shown, portrait) = self.providers.shown(&key.uid, &name, &icon);
         let token = rongcloud.get_token(key.uid.as_str(), shown, &portrait).await?;
-        if ensure {
-            self.ensure_any_account(&key).await?;
-        }
         let row = TokenRow {
             id: token_id(token.expose()),
             app_id: key.app_id.as_str().to_owned(),
@@ -121,8 +119,10 @@ impl Core {
             text: Some(token.expose().to_owned()),
         };
         let (told, stamp) = ((name, icon), self.clock.now());
-        self.db
+        let made = self
+            .db
             .transaction(move |conn| {
+                let made = is_missing.then(|| accounts::ensure_any(conn, &key, stamp)).transpose()?;
                 // The row is held, so that a change of the profile comes wholly before this or sees the user.
                 let profile = store::lock_profile(conn, &key)?.ok_or(Code::NotRegistered)?;
                 store::insert_provider_user(conn, &key)?;
@@ -132,10 +132,13 @@ impl Core {
                 if profile != told {
                     enqueue(conn, &intent(&key), stamp)?;
                 }
-                Ok(())
+                Ok(made)
             })
             .await?;
         self.outbox.wake();
+        if let Some(account) = made {
+            self.directory.changed(self.profile(&account)?).await;
+        }
         Ok(Issued { token: token.expose().to_owned(), expires_at: now + life })
     }
 }

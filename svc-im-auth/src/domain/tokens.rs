@@ -3,7 +3,7 @@
 //! The row decides. The state store holds copies of states for 5 s; a change overwrites them before its answer, so
 //! losing the store, or getting an older state of it back, neither ends a token nor revives one for longer.
 
-use super::{Core, provider};
+use super::{Core, accounts, provider};
 use crate::cache;
 use crate::settings::TokenSettings;
 use crate::store::tokens as store;
@@ -14,7 +14,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use service_kit::clock::Clock;
 use service_kit::copies::Copies;
-use service_kit::db::Db;
+use service_kit::db::{Db, DbConn};
 use service_kit::presence::Reason;
 use service_kit::{Code, Error, Result, random};
 use shared_models::internal::AccountKey;
@@ -259,10 +259,9 @@ impl Core {
         if let Some(rongcloud) = self.providers.of(&key.app_id) {
             return self.provider_token(rongcloud, key, platform, reuse, ensure).await;
         }
-        if ensure {
-            self.ensure_any_account(&key).await?;
-        }
-        if reuse {
+        // An account that is not there has no token to give again.
+        let is_missing = ensure && self.directory.get(&key).await?.is_none();
+        if reuse && !is_missing {
             let until = self.clock.unix_seconds() + self.keys.0.life_seconds / 2;
             let asked = key.clone();
             let found = self.db.read(move |conn| Ok(store::find_live_token(conn, &asked, platform, until)?)).await?;
@@ -272,7 +271,18 @@ impl Core {
         }
         let row = self.keys.token_row(&key, platform, &self.clock);
         let issued = self.keys.sign(&row)?;
-        self.db.write(move |conn| Ok(store::insert_token(conn, &row)?)).await?;
+        if !is_missing {
+            self.db.write(move |conn| Ok(store::insert_token(conn, &row)?)).await?;
+            return Ok(issued);
+        }
+        let now = self.clock.now();
+        let made = move |conn: &mut DbConn| {
+            let account = accounts::ensure_any(conn, &key, now)?;
+            store::insert_token(conn, &row)?;
+            Ok(account)
+        };
+        let account = self.db.transaction(made).await?;
+        self.directory.changed(self.profile(&account)?).await;
         Ok(issued)
     }
 

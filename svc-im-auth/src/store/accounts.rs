@@ -10,7 +10,8 @@ use shared_models::internal::AccountKey;
 use shared_models::{Gender, Stamp};
 
 #[derive(Clone, Queryable, Selectable, Insertable)]
-#[diesel(table_name = accounts)]
+// Columns that are always named make one statement, which is kept prepared.
+#[diesel(table_name = accounts, treat_none_as_default_value = false)]
 pub struct AccountRow {
     pub app_id: String,
     pub uid: String,
@@ -141,6 +142,10 @@ pub fn register_account(
     changes: &Changes,
     now: Stamp,
 ) -> QueryResult<Option<AccountRow>> {
+    // Most are new, and Diesel prepares an upsert anew each time.
+    if insert_account(conn, row)? {
+        return Ok(Some(row.clone()));
+    }
     let upsert = diesel::insert_into(accounts::table)
         .values(row)
         .on_conflict((accounts::app_id, accounts::uid))

@@ -3,6 +3,8 @@
 pub mod accounts;
 pub mod provider;
 mod schema;
+#[cfg(test)]
+mod statements;
 pub mod tokens;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};

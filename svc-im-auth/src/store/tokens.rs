@@ -9,7 +9,8 @@ use shared_models::Platform;
 use shared_models::internal::AccountKey;
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
-#[diesel(table_name = tokens)]
+// Columns that are always named make one statement, which is kept prepared.
+#[diesel(table_name = tokens, treat_none_as_default_value = false)]
 pub struct TokenRow {
     pub id: String,
     pub app_id: String,

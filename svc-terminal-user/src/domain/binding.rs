@@ -1,11 +1,13 @@
 //! Codes that bind a terminal user to an account, and the mapping that they make.
 
-use super::Core;
 use super::users::ensure_user;
+use super::{Core, Session, in_time};
 use crate::cache;
 use crate::store::mappings as store;
+use crate::store::users;
 use serde::{Deserialize, Serialize};
-use service_kit::{Code, Error, Result, random};
+use service_kit::db::DbConn;
+use service_kit::{Code, Error, Result};
 use shared_models::internal::AccountKey;
 use shared_models::{Stamp, TuserKey, Uid};
 use std::time::Duration;
@@ -13,14 +15,18 @@ use std::time::Duration;
 /// Used codes are remembered far longer than any lives, and then forgotten.
 const KEEP_USED: Duration = Duration::from_secs(3600);
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
-/// Of a short key less is shown than four characters: never the half of it.
+/// So many characters of a key's end are shown.
 const SHOWN_END: usize = 4;
+/// Of a key of at most so many characters only a quarter is: four of them would leave little to guess.
+const SHORT_KEY: usize = 8;
 
 /// What a code stands for, in the state store.
 #[derive(Serialize, Deserialize)]
 struct Ticket {
     user_id: Uid,
     credential_version: i64,
+    /// Of the session that shows it, by hash.
+    session: String,
     /// Milliseconds since 1970.
     until: i64,
 }
@@ -35,15 +41,19 @@ pub struct Bound {
 }
 
 impl Core {
-    /// A new code for an account; answers it and when it ends.
-    pub(super) async fn new_code(&self, user_id: &Uid, credential_version: i64) -> Result<(String, Stamp)> {
-        let code = random::hex(16);
+    /// Makes a code of a session's good from now on; answers until when.
+    pub(super) async fn keep_code(&self, session: &Session, code: &str) -> Result<Stamp> {
         let life = i64::try_from(self.rules.code_life.as_millis()).unwrap_or(i64::MAX);
         let until = self.clock.now().0.saturating_add(life);
-        let ticket = Ticket { user_id: user_id.clone(), credential_version, until };
+        let ticket = Ticket {
+            user_id: session.user_id.clone(),
+            credential_version: session.credential_version(),
+            session: session.id_hash().to_owned(),
+            until,
+        };
         let ticket = serde_json::to_string(&ticket).map_err(Error::internal)?;
-        self.state.set(&cache::code(&cache::hash(&code)), &ticket, self.rules.code_life).await?;
-        Ok((code, Stamp(until)))
+        self.state.set(&cache::code(&cache::hash(code)), &ticket, self.rules.code_life).await?;
+        Ok(Stamp(until))
     }
 
     /// A phone has scanned a code. Registers whom it does not know; the same again by the same one changes nothing.
@@ -55,28 +65,21 @@ impl Core {
             return Err(Code::UnusableCode.into());
         }
         let code_hash = cache::hash(code);
-        let ticket = self.state.get(&cache::code(&code_hash)).await?.ok_or(Code::UnusableCode)?;
-        let Ticket { user_id, credential_version, until } = serde_json::from_str(&ticket).map_err(Error::internal)?;
-        let profile = self.directory.get(&self.system_key(user_id.clone())).await?;
-        let now = self.clock.now();
-        // Whoever changed his password has ended his sessions, and with them what they showed.
-        if until <= now.0 || profile.is_none_or(|p| p.credential_version != credential_version) {
-            return Err(Code::UnusableCode.into());
-        }
-        self.db
-            .transaction(move |conn| {
-                let im_uid = key.im_uid();
-                if store::insert_used_code(conn, &code_hash, &im_uid, now)? {
-                    ensure_user(conn, &key, now)?;
-                    store::replace_mapping(conn, &im_uid, &user_id, now)?;
-                    return Ok(());
-                }
-                match store::find_used_code(conn, &code_hash)? {
-                    Some(by) if by == im_uid.as_str() => Ok(()),
-                    _ => Err(Code::UnusableCode.into()),
-                }
-            })
-            .await
+        in_time(async move {
+            let ticket = self.state.get(&cache::code(&code_hash)).await?.ok_or(Code::UnusableCode)?;
+            let Ticket { user_id, credential_version, session, until } =
+                serde_json::from_str(&ticket).map_err(Error::internal)?;
+            let now = self.clock.now();
+            if until <= now.0 {
+                return Err(Code::UnusableCode.into());
+            }
+            let profile = self.directory.get(&self.system_key(user_id.clone())).await?;
+            // Whoever signed out, or changed his password, has ended what his sessions showed.
+            let is_good =
+                profile.is_some_and(|p| p.credential_version == credential_version) && self.is_kept(&session).await?;
+            self.db.transaction(move |conn| bind_by(conn, &code_hash, is_good, &key, &user_id, now)).await
+        })
+        .await
     }
 
     /// What an account is bound to.
@@ -100,8 +103,13 @@ impl Core {
     /// Ends the mapping that the owner was shown; a newer one stays.
     pub async fn unbind(&self, user_id: &Uid, bound_at: Stamp) -> Result<()> {
         let user_id = user_id.clone();
-        self.db.write(move |conn| Ok(store::delete_mapping(conn, &user_id, bound_at)?)).await?;
-        Ok(())
+        self.db
+            .transaction(move |conn| {
+                hold_mapping(conn, &user_id, None)?;
+                store::delete_mapping(conn, &user_id, bound_at)?;
+                Ok(())
+            })
+            .await
     }
 
     pub(super) async fn is_used(&self, code: &str) -> Result<bool> {
@@ -123,9 +131,39 @@ impl Core {
     }
 }
 
+/// The same code again from the one who used it succeeds for as long as it would have lived, and does nothing.
+fn bind_by(conn: &mut DbConn, code_hash: &str, is_good: bool, key: &TuserKey, user_id: &Uid, now: Stamp) -> Result<()> {
+    let im_uid = key.im_uid();
+    if is_good && store::insert_used_code(conn, code_hash, &im_uid, now)? {
+        ensure_user(conn, key, now)?;
+        hold_mapping(conn, user_id, Some(&im_uid))?;
+        store::replace_mapping(conn, &im_uid, user_id, now)?;
+        return Ok(());
+    }
+    match store::find_used_code(conn, code_hash)? {
+        Some(by) if by == im_uid.as_str() => Ok(()),
+        _ => Err(Code::UnusableCode.into()),
+    }
+}
+
+/// Holds all that a change of an account's mapping concerns, until the end of the transaction: the account, the user to
+/// whom it is mapped, and the one to whom it will be. Who holds a user's row knows that his mapping stays as it is.
+///
+/// Accounts come before users, and users in one order, so that nobody waits in a circle. Without the account two could
+/// each find it free; with it, what is read of its mapping only goes, and never becomes another one.
+fn hold_mapping(conn: &mut DbConn, user_id: &Uid, new: Option<&Uid>) -> Result<()> {
+    store::lock_account(conn, user_id)?;
+    let old = store::find_of_account(conn, user_id.as_str())?;
+    let old = old.map(|row| Uid::new(row.im_uid)).transpose().map_err(Error::internal)?;
+    let concerned: Vec<&Uid> = old.iter().chain(new).collect();
+    users::lock_users(conn, &concerned, true)?;
+    Ok(())
+}
+
 fn end_of(key: &str) -> String {
     let length = key.chars().count();
-    key.chars().skip(length - SHOWN_END.min(length / 2)).collect()
+    let shown = if length <= SHORT_KEY { length / 4 } else { SHOWN_END };
+    key.chars().skip(length - shown).collect()
 }
 
 #[cfg(test)]
@@ -134,9 +172,17 @@ mod tests {
 
     #[test]
     fn of_a_key_its_end_is_shown_and_never_the_whole() {
-        for (key, end) in
-            [("a", ""), ("ab", "b"), ("abcd", "cd"), ("abcdefgh", "efgh"), ("钥匙钥匙一二三四", "一二三四")]
-        {
+        for (key, end) in [
+            ("", ""),
+            ("abc", ""),
+            ("abcd", "d"),
+            ("abcdefg", "g"),
+            ("abcdefgh", "gh"),
+            ("abcdefghi", "fghi"),
+            ("0123456789abcdef0123456789abcdef01234567", "4567"),
+            ("钥匙钥匙一二三四", "三四"),
+            ("钥匙钥匙一二三四五", "二三四五"),
+        ] {
             assert_eq!(end_of(key), end);
         }
     }

@@ -89,7 +89,7 @@ impl Core {
 /// A call may need several parts in turn; whichever is slow, its client is told within two seconds.
 const PATIENCE: Duration = Duration::from_millis(1_900);
 
-async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = || Error::from(Code::Busy).because("the parts of this call took too long together");
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late()))
 }

@@ -1,8 +1,8 @@
 //! A terminal user changes his key (document 001, X).
 
-use super::Core;
 use super::courses::Kind;
 use super::users::{ensure_user, is_user};
+use super::{Core, in_time};
 use crate::store::replace::Replacement;
 use crate::store::{mappings, replace as store, users};
 use futures_util::future::BoxFuture;
@@ -36,12 +36,21 @@ pub struct Replace {
     pub address: IpAddr,
 }
 
-/// The user whose key is replaced.
-#[derive(Clone)]
+/// The user whose key is replaced, and what entitles the caller to it.
 enum Replaced {
+    /// Whoever has the key, whatever it is mapped to.
     Key(TuserKey),
+    /// Whoever has the key, if it is mapped to no account but the one whose password he has given.
+    KeyOf(TuserKey, Option<Uid>),
     /// Whoever the account is mapped to, and then the newest of his keys in the app.
     MappedTo(Uid),
+}
+
+/// Whom the key belongs to, and the newest of the chain that begins with him.
+#[derive(PartialEq, Eq)]
+struct OldUser {
+    first: Uid,
+    newest: Uid,
 }
 
 /// What the intent says besides its operation's id.
@@ -54,6 +63,10 @@ struct Operation {
 
 impl Core {
     pub async fn replace(&self, request: Replace) -> Result<()> {
+        in_time(self.replace_now(request)).await
+    }
+
+    async fn replace_now(&self, request: Replace) -> Result<()> {
         let Replace { app_id, old, new, address } = request;
         let replaced = self.entitled(old, address).await?;
         let (now, operation_id) = (self.clock.now(), random::hex(16));
@@ -81,7 +94,7 @@ impl Core {
     }
 
     /// Whom the caller may replace. The key counts where both are given, and needs no password; without
-    /// `secrets_by_user_id` one that is mapped needs that account's.
+    /// `secrets_by_user_id` one that is mapped needs that account's. The mapping is looked at again in the transaction.
     async fn entitled(&self, old: Old, address: IpAddr) -> Result<Replaced> {
         let Old { key, account } = old;
         match (key, account) {
@@ -90,12 +103,11 @@ impl Core {
             (Some(key), account) => {
                 let asked = key.im_uid();
                 let mapping = self.db.read(move |conn| Ok(mappings::find_of_user(conn, asked.as_str())?)).await?;
-                if let Some(mapping) = mapping {
-                    let theirs = account.filter(|(uid, _)| uid.as_str() == mapping.user_id);
-                    let (uid, password) = theirs.ok_or(Code::WrongCredentials)?;
-                    self.check_password(uid, password, address).await?;
-                }
-                Ok(Replaced::Key(key))
+                let Some(mapping) = mapping else { return Ok(Replaced::KeyOf(key, None)) };
+                let theirs = account.filter(|(uid, _)| uid.as_str() == mapping.user_id);
+                let (uid, password) = theirs.ok_or(Code::WrongCredentials)?;
+                self.check_password(uid.clone(), password, address).await?;
+                Ok(Replaced::KeyOf(key, Some(uid)))
             }
             (None, Some((uid, password))) => {
                 self.check_password(uid.clone(), password, address).await?;
@@ -110,35 +122,45 @@ impl Core {
     }
 }
 
-/// Finds the old key's user and holds both users' rows. A chain that grew before the rows were held is followed again.
+/// Finds the old key's user and holds all users' rows that this rests on: nobody binds or unbinds the first of the chain
+/// meanwhile. What changed before the rows were held is found again.
 fn settle(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced, new: &TuserKey) -> Result<Uid> {
     let new_uid = new.im_uid();
     let mut old = old_user(conn, app_id, replaced)?;
     loop {
-        users::lock_users(conn, &[&old, &new_uid], true)?;
+        users::lock_users(conn, &[&old.first, &old.newest, &new_uid], true)?;
         let again = old_user(conn, app_id, replaced)?;
         if again == old {
-            return Ok(old);
+            return Ok(old.newest);
         }
         old = again;
     }
 }
 
-fn old_user(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced) -> Result<Uid> {
+fn old_user(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced) -> Result<OldUser> {
     match replaced {
-        Replaced::Key(key) => {
-            if is_user(conn, key)? {
-                Ok(key.im_uid())
-            } else {
-                Err(Code::UnknownTerminalUser.into())
+        Replaced::Key(key) => user_of(conn, key),
+        Replaced::KeyOf(key, account) => {
+            let mapping = mappings::find_of_user(conn, key.im_uid().as_str())?;
+            if mapping.is_some_and(|m| account.as_ref().is_none_or(|uid| uid.as_str() != m.user_id)) {
+                return Err(Code::WrongCredentials.into());
             }
+            user_of(conn, key)
         }
         Replaced::MappedTo(user_id) => {
             // The wording of a wrong password: who only guesses learns nothing.
             let mapping = mappings::find_of_account(conn, user_id.as_str())?.ok_or(Code::WrongCredentials)?;
-            newest(conn, app_id, mapping.im_uid)
+            let newest = newest(conn, app_id, mapping.im_uid.clone())?;
+            Ok(OldUser { first: Uid::new(mapping.im_uid).map_err(Error::internal)?, newest })
         }
     }
+}
+
+fn user_of(conn: &mut DbConn, key: &TuserKey) -> Result<OldUser> {
+    if !is_user(conn, key)? {
+        return Err(Code::UnknownTerminalUser.into());
+    }
+    Ok(OldUser { first: key.im_uid(), newest: key.im_uid() })
 }
 
 /// The newest key of a chain: replacements in their order, each followed once.

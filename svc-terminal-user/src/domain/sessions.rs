@@ -1,11 +1,16 @@
 //! Sessions of the binding page: a random id in a cookie, and what it stands for in the state store.
+//!
+//! The id itself is the browser's alone. The forms' token and the codes are computed from it, so that whoever reads
+//! the store has neither; ending a session ends all the codes that it showed, because each names its session.
 
 use super::{Core, in_time};
 use crate::cache;
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use service_kit::auth::Credential;
 use service_kit::state::Swapped;
 use service_kit::{Error, Result, Secret, random};
+use sha2::Sha256;
 use shared_models::{Stamp, Uid};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,6 +20,7 @@ pub struct Session {
     pub user_id: Uid,
     /// Proves that a form is this session's own page's.
     pub form_token: Secret,
+    id: Secret,
     id_hash: String,
     credential_version: i64,
 }
@@ -23,7 +29,6 @@ pub struct Session {
 struct Stored {
     user_id: Uid,
     credential_version: i64,
-    form_token: String,
     /// Milliseconds since 1970.
     until: i64,
 }
@@ -45,11 +50,12 @@ impl Core {
             let stored = Stored {
                 user_id: identity.uid,
                 credential_version: identity.credential_version,
-                form_token: random::hex(16),
                 until: self.after(self.rules.session_life).0,
             };
             let stored = serde_json::to_string(&stored).map_err(Error::internal)?;
-            self.state.set(&cache::session(&cache::hash(&id)), &stored, self.rules.session_life).await?;
+            // A code that is shown at the session's very end lives on for its own time.
+            let kept = self.rules.session_life + self.rules.code_life;
+            self.state.set(&cache::session(&cache::hash(&id)), &stored, kept).await?;
             Ok(id)
         })
         .await
@@ -59,24 +65,25 @@ impl Core {
     pub async fn session(&self, id: &str) -> Result<Option<Session>> {
         let id_hash = cache::hash(id);
         let Some(stored) = self.state.get(&cache::session(&id_hash)).await? else { return Ok(None) };
-        let Stored { user_id, credential_version, form_token, until } =
-            serde_json::from_str(&stored).map_err(Error::internal)?;
+        let Stored { user_id, credential_version, until } = serde_json::from_str(&stored).map_err(Error::internal)?;
         let profile = self.directory.get(&self.system_key(user_id.clone())).await?;
         if until <= self.clock.now().0 || profile.is_none_or(|p| p.credential_version != credential_version) {
             return Ok(None);
         }
-        let form_token = Secret::new(form_token);
-        Ok(Some(Session { user_id, form_token, id_hash, credential_version }))
+        let id = Secret::new(id);
+        let form_token = Secret::new(computed(&id, "form"));
+        Ok(Some(Session { user_id, form_token, id, id_hash, credential_version }))
     }
 
-    /// Ends a session, and the code that it showed.
+    /// Ends a session, and with it all codes that it showed.
     pub async fn sign_out(&self, session: &Session) -> Result<()> {
-        let shown = cache::shown_code(&session.id_hash);
-        if let Some(shown) = self.state.get(&shown).await?.as_deref().and_then(ShownCode::parse) {
-            self.state.delete(&cache::code(&cache::hash(&shown.code))).await?;
-        }
-        self.state.delete(&shown).await?;
-        self.state.delete(&cache::session(&session.id_hash)).await
+        self.state.delete(&cache::session(&session.id_hash)).await?;
+        self.state.delete(&cache::shown_code(&session.id_hash)).await
+    }
+
+    /// Whether nobody has signed out of a session, however old it is.
+    pub(super) async fn is_kept(&self, session_hash: &str) -> Result<bool> {
+        Ok(self.state.get(&cache::session(session_hash)).await?.is_some())
     }
 
     /// The code to show: the same again while it is good for a while, so that two windows show one.
@@ -85,16 +92,18 @@ impl Core {
         let mut found = self.state.get(&key).await?;
         // Another window of this session may be first: then its code is shown.
         for _ in 0..3 {
-            if let Some(shown) = found.as_deref().and_then(ShownCode::parse)
+            if let Some(shown) = found.as_deref().and_then(|text| session.shown(text))
                 && shown.until > self.after(self.rules.code_life / 5)
                 && !self.is_used(&shown.code).await?
             {
                 return Ok(shown);
             }
-            let (code, until) = self.new_code(&session.user_id, session.credential_version).await?;
-            let new = ShownCode { code, until };
-            match self.state.swap(&key, found.as_deref(), &new.text(), self.rules.code_life).await? {
-                Swapped::Done => return Ok(new),
+            let nonce = random::hex(16);
+            let code = session.code(&nonce);
+            let until = self.keep_code(session, &code).await?;
+            let text = format!("{nonce} {}", until.0);
+            match self.state.swap(&key, found.as_deref(), &text, self.rules.code_life).await? {
+                Swapped::Done => return Ok(ShownCode { code, until }),
                 Swapped::Found(other) => found = other,
             }
         }
@@ -111,13 +120,34 @@ impl Core {
     }
 }
 
-impl ShownCode {
-    fn text(&self) -> String {
-        format!("{} {}", self.code, self.until.0)
+impl Session {
+    pub(super) fn id_hash(&self) -> &str {
+        &self.id_hash
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let (code, until) = text.split_once(' ')?;
-        Some(Self { code: code.to_owned(), until: Stamp(until.parse().ok()?) })
+    pub(super) fn credential_version(&self) -> i64 {
+        self.credential_version
     }
+
+    /// 128 bits that nobody knows who has not both the session's id and the nonce.
+    fn code(&self, nonce: &str) -> String {
+        computed(&self.id, &format!("code {nonce}"))
+    }
+
+    fn shown(&self, text: &str) -> Option<ShownCode> {
+        let (nonce, until) = text.split_once(' ')?;
+        Some(ShownCode { code: self.code(nonce), until: Stamp(until.parse().ok()?) })
+    }
+}
+
+/// 32 hex digits that a session's id makes for a purpose.
+fn computed(id: &Secret, purpose: &str) -> String {
+    // An id is no longer than a block; HMAC fills up shorter keys with zeros just so.
+    let mut key = [0; 64];
+    for (to, from) in key.iter_mut().zip(id.expose().bytes()) {
+        *to = from;
+    }
+    let mut mac = Hmac::<Sha256>::new(&key.into());
+    mac.update(purpose.as_bytes());
+    mac.finalize().into_bytes().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }

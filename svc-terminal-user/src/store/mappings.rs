@@ -2,8 +2,10 @@
 
 use super::schema::{mappings, terminal_users, used_codes};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use service_kit::db::DbConn;
 use service_kit::on_backend;
+use sha2::{Digest, Sha256};
 use shared_models::{Stamp, Uid};
 
 /// A terminal user and the account that he is.
@@ -33,12 +35,20 @@ pub fn find_of_account(conn: &mut DbConn, user_id: &str) -> QueryResult<Option<M
         .optional()
 }
 
-/// Maps the two to each other instead of whatever either was mapped to.
-pub fn replace_mapping(conn: &mut DbConn, im_uid: &Uid, user_id: &Uid, now: Stamp) -> QueryResult<()> {
+/// Takes an account, which has no row here, until the end of the transaction. SQLite has one writer anyway.
+pub fn lock_account(conn: &mut DbConn, user_id: &Uid) -> QueryResult<()> {
     if let DbConn::Pg(c) = conn {
-        // One binds at a time: two that share a side would both delete and then be in each other's way. Readers go on.
-        diesel::sql_query("LOCK TABLE mappings IN SHARE ROW EXCLUSIVE MODE").execute(c)?;
+        let digest = Sha256::digest(format!("mapping of {}", user_id.as_str()));
+        // Two accounts with one number would only wait for each other.
+        let number = digest.iter().take(8).fold(0_i64, |n, byte| n << 8 | i64::from(*byte));
+        diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(number).execute(c)?;
     }
+    Ok(())
+}
+
+/// Maps the two to each other instead of whatever either was mapped to. The caller holds the account, and the rows of
+/// this user and of the account's former one.
+pub fn replace_mapping(conn: &mut DbConn, im_uid: &Uid, user_id: &Uid, now: Stamp) -> QueryResult<()> {
     let either = mappings::im_uid.eq(im_uid.as_str()).or(mappings::user_id.eq(user_id.as_str()));
     diesel::delete(mappings::table.filter(either)).execute(conn)?;
     let row =

@@ -144,25 +144,25 @@ async fn check(world: &World, history: &str, steps: &[Step]) -> Result<(), TestC
         prop_assert_eq!(status.is_some(), model.registered.contains(&n), "registration of {}", n);
     }
     prop_assert_eq!(seen(world, history, &model).await, model.clone());
-    // One operation for each replacement in the system app, in their order.
+    // One operation for each replacement in the system app, in their order, and none for the other app's.
     let of = |n: usize| key(history, n).im_uid().into_inner();
-    let wanted: Vec<(String, String)> =
-        model.replacements.iter().filter(|(app, _, _)| *app == 0).map(|(_, old, new)| (of(*old), of(*new))).collect();
-    let lane = world.apps[0].as_str().to_owned();
-    let details: Vec<String> = world
-        .query(move |conn| {
-            let all = outbox::table.filter(outbox::kind.eq("groups.rekey")).filter(outbox::lane.eq(&lane));
-            Ok(all.order(outbox::id).select(outbox::detail).load(conn)?)
+    let system = || world.apps[0].as_str().to_owned();
+    let of_system = model.replacements.iter().filter(|(app, _, _)| *app == 0);
+    let wanted: Vec<(String, String, String)> = of_system.map(|(_, old, new)| (system(), of(*old), of(*new))).collect();
+    let intents: Vec<(String, String)> = world
+        .query(|conn| {
+            let all = outbox::table.filter(outbox::kind.eq("groups.rekey"));
+            Ok(all.order(outbox::id).select((outbox::lane, outbox::detail)).load(conn)?)
         })
         .await;
-    let told: Vec<(String, String)> = details
-        .iter()
-        .map(|detail| {
-            let detail: serde_json::Value = serde_json::from_str(detail).unwrap();
+    let told: Vec<(String, String, String)> = intents
+        .into_iter()
+        .map(|(lane, detail)| {
+            let detail: serde_json::Value = serde_json::from_str(&detail).unwrap();
             let text = |name: &str| detail[name].as_str().unwrap().to_owned();
-            (text("old_uid"), text("new_uid"))
+            (lane, text("old_uid"), text("new_uid"))
         })
-        .filter(|(old, _)| (0..KEYS).any(|n| of(n) == *old))
+        .filter(|(_, old, _)| (0..KEYS).any(|n| of(n) == *old))
         .collect();
     prop_assert_eq!(told, wanted);
     Ok(())

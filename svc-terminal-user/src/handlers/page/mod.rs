@@ -9,21 +9,21 @@ mod view;
 mod visitor;
 mod words;
 
-use crate::domain::{Core, Session};
+use crate::domain::{Core, Session, in_time};
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::Data;
 use serde::Deserialize;
 use serde_json::json;
-use service_kit::{Code, Error, Result, Secret};
-use shared_models::{Int, Stamp, Uid};
+use service_kit::{Code, Result, Secret};
+use shared_models::{Int, Stamp, Text, Uid};
 use view::{Notice, View};
 use visitor::{Posted, Visitor};
 
 /// `GET /bind`
 pub async fn show(core: Data<Core>, visitor: Visitor) -> HttpResponse {
     let notice = visitor.ended.then_some(Notice::Ended);
-    answer::page(&visitor, view(&core, &visitor, notice).await)
+    answer::page(&visitor, in_time(view(&core, &visitor, notice)).await)
 }
 
 #[derive(Deserialize)]
@@ -37,20 +37,27 @@ pub struct SignInForm {
 
 /// `POST /bind/sign-in`
 pub async fn sign_in(core: Data<Core>, visitor: Visitor, posted: Posted<SignInForm>) -> HttpResponse {
+    // Asked for again with what was typed.
+    let username = posted.0.as_ref().map(|form| form.username.clone()).unwrap_or_default();
     match signed_in(&core, &visitor, posted).await {
         Ok(id) => answer::signed_in(&visitor, &id, core.rules.session_life),
-        Err(e) => answer::page(&visitor, Ok(View::SignIn { notice: Some(Notice::of(&e)) })),
+        Err(notice) => answer::page(&visitor, Ok(View::SignIn { notice: Some(notice), username })),
     }
 }
 
-async fn signed_in(core: &Core, visitor: &Visitor, posted: Posted<SignInForm>) -> Result<String> {
+async fn signed_in(core: &Core, visitor: &Visitor, posted: Posted<SignInForm>) -> Result<String, Notice> {
     let SignInForm { form, username, password } = posted.0?;
     // Nobody may be signed in by another site, lest he bind his phone to a stranger's account.
     if !visitor.form_token.matches(&form) {
-        return Err(Code::NotAuthorized.into());
+        return Err(Notice::StaleForm);
     }
-    let username = Uid::new(username).map_err(|rule| Error::from(Code::WrongCredentials).because(rule))?;
-    core.sign_in(username, Secret::new(password), visitor.address).await
+    if username.is_empty() || password.is_empty() {
+        return Err(Notice::Missing);
+    }
+    // What cannot be anybody's is not looked up, and is no wrong password.
+    let username = Uid::new(username).map_err(|_rule| Notice::Unusable)?;
+    let password = Text::<128>::new(password).map_err(|_rule| Notice::Unusable)?;
+    Ok(core.sign_in(username, Secret::new(password.into_inner()), visitor.address).await?)
 }
 
 #[derive(Deserialize)]
@@ -62,23 +69,21 @@ pub struct OwnForm {
 
 /// `POST /bind/unbind`
 pub async fn unbind(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>) -> HttpResponse {
-    let done = match own(&core, &visitor, posted).await {
-        Ok((session, form)) => {
-            let Int(bound_at) = form.bound_at.unwrap_or(Int(0));
-            core.unbind(&session.user_id, Stamp(bound_at)).await
-        }
-        Err(e) => Err(e),
-    };
-    after(&core, &visitor, done).await
+    let done = in_time(async {
+        let (session, form) = own(&core, &visitor, posted).await?;
+        let Int(bound_at) = form.bound_at.unwrap_or(Int(0));
+        core.unbind(&session.user_id, Stamp(bound_at)).await
+    });
+    after(&core, &visitor, done.await).await
 }
 
 /// `POST /bind/sign-out`
 pub async fn sign_out(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>) -> HttpResponse {
-    let done = match own(&core, &visitor, posted).await {
-        Ok((session, _)) => core.sign_out(&session).await,
-        Err(e) => Err(e),
-    };
-    after(&core, &visitor, done).await
+    let done = in_time(async {
+        let (session, _) = own(&core, &visitor, posted).await?;
+        core.sign_out(&session).await
+    });
+    after(&core, &visitor, done.await).await
 }
 
 /// `GET /bind/state`: what the script asks every two seconds. Tied to the session: a code tells nothing here.
@@ -88,7 +93,7 @@ pub async fn state(core: Data<Core>, visitor: Visitor) -> HttpResponse {
         let mapping = core.bound_at(&session.user_id).await?;
         Ok(json!({"session": true, "mapping": view::mapping_mark(mapping)}))
     };
-    answer::state(seen.await)
+    answer::state(in_time(seen).await)
 }
 
 /// `GET /bind/bind.css`
@@ -129,7 +134,7 @@ async fn after(core: &Core, visitor: &Visitor, done: Result<()>) -> HttpResponse
     match done {
         Ok(()) => answer::see_page(visitor),
         Err(e) if e.code() == Code::NotAuthorized => {
-            answer::page(visitor, view(core, visitor, Some(Notice::StaleForm)).await)
+            answer::page(visitor, in_time(view(core, visitor, Some(Notice::StaleForm))).await)
         }
         Err(e) => answer::page(visitor, Err(e)),
     }
@@ -138,7 +143,7 @@ async fn after(core: &Core, visitor: &Visitor, done: Result<()>) -> HttpResponse
 async fn view(core: &Core, visitor: &Visitor, notice: Option<Notice>) -> Result<View> {
     let Some(session) = session(core, visitor).await? else {
         let ended = visitor.session_id.as_ref().map(|_| Notice::Ended);
-        return Ok(View::SignIn { notice: notice.or(ended) });
+        return Ok(View::SignIn { notice: notice.or(ended), username: String::new() });
     };
     let bound = core.bound(&session.user_id).await?;
     match bound {

@@ -10,7 +10,7 @@ use service_kit::{Code, Error, Result};
 use shared_models::Stamp;
 
 pub enum View {
-    SignIn { notice: Option<Notice> },
+    SignIn { notice: Option<Notice>, username: String },
     Code { session: Session, code: String, seconds_left: i64, mapping: Option<Stamp>, notice: Option<Notice> },
     Bound { session: Session, bound: Bound, notice: Option<Notice> },
     Trouble { error: Error },
@@ -21,30 +21,57 @@ pub enum View {
 pub enum Notice {
     /// Or locked out: one wording.
     WrongCredentials,
+    Missing,
+    /// Neither can be so long, or hold such characters.
+    Unusable,
+    /// The form itself.
+    TooLarge,
     StaleForm,
     Ended,
     Away,
 }
 
 impl Notice {
-    pub fn of(e: &Error) -> Self {
+    fn of(e: &Error) -> Self {
         match e.code() {
-            Code::NotAuthorized | Code::BadParameter | Code::BadBody | Code::EmptyBody => Self::StaleForm,
-            _ if e.kind().is_fault() => {
-                log::warn!("{}", e.chain());
-                Self::Away
-            }
-            _ => Self::WrongCredentials,
+            Code::WrongCredentials => Self::WrongCredentials,
+            Code::BodyTooLarge => Self::TooLarge,
+            _ if e.kind().is_fault() => Self::Away,
+            // A form that cannot be read, or is not of the page that was shown.
+            _ => Self::StaleForm,
         }
     }
 
     fn text(self, words: &Words) -> &'static str {
         match self {
             Self::WrongCredentials => words.wrong,
+            Self::Missing => words.missing,
+            Self::Unusable => words.unusable,
+            Self::TooLarge => words.too_large,
             Self::StaleForm => words.stale_form,
             Self::Ended => words.ended,
             Self::Away => words.away,
         }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::WrongCredentials | Self::StaleForm => StatusCode::FORBIDDEN,
+            Self::Missing | Self::Unusable => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Ended => StatusCode::OK,
+            Self::Away => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl From<Error> for Notice {
+    fn from(e: Error) -> Self {
+        let notice = Self::of(&e);
+        if notice == Self::Away {
+            log::warn!("{}", e.chain());
+        }
+        notice
     }
 }
 
@@ -61,6 +88,7 @@ struct SignInPage<'a> {
     title: &'a str,
     notice: &'a str,
     form: &'a str,
+    username: &'a str,
 }
 
 #[derive(Template)]
@@ -97,16 +125,15 @@ struct TroublePage<'a> {
     w: &'a Words,
     root: &'a str,
     title: &'a str,
+    notice: &'a str,
 }
 
 impl View {
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::SignIn { notice: Some(Notice::WrongCredentials | Notice::StaleForm) } => StatusCode::FORBIDDEN,
-            Self::SignIn { notice: Some(Notice::Away) } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Code { notice: Some(Notice::StaleForm), .. }
-            | Self::Bound { notice: Some(Notice::StaleForm), .. } => StatusCode::FORBIDDEN,
-            Self::SignIn { .. } | Self::Code { .. } | Self::Bound { .. } => StatusCode::OK,
+            Self::SignIn { notice, .. } | Self::Code { notice, .. } | Self::Bound { notice, .. } => {
+                notice.map_or(StatusCode::OK, Notice::status)
+            }
             Self::Trouble { error } => super::answer::status_of(error),
         }
     }
@@ -115,9 +142,9 @@ impl View {
         let (w, root) = (visitor.words, visitor.root.as_str());
         let told = |notice: &Option<Notice>| notice.map(|n| n.text(w)).unwrap_or_default();
         let html = match self {
-            Self::SignIn { notice } => {
+            Self::SignIn { notice, username } => {
                 let form = visitor.form_token.expose();
-                SignInPage { w, root, title: w.title, notice: told(notice), form }.render()
+                SignInPage { w, root, title: w.title, notice: told(notice), form, username }.render()
             }
             Self::Code { session, code, seconds_left, mapping, notice } => CodePage {
                 w,
@@ -144,7 +171,9 @@ impl View {
                 mapping: mapping_mark(Some(bound.bound_at)),
             }
             .render(),
-            Self::Trouble { .. } => TroublePage { w, root, title: w.title }.render(),
+            Self::Trouble { error } => {
+                TroublePage { w, root, title: w.title, notice: Notice::of(error).text(w) }.render()
+            }
         };
         html.map_err(Error::internal)
     }
