@@ -86,3 +86,52 @@ async fn five_thousand_friends_and_fifty_thousand_requests_stay_correct() {
         assert_eq!(follower.friends["f4321"], (false, String::new()));
     }
 }
+
+#[tokio::test]
+async fn a_whole_list_ends_at_50000_rows_and_its_timestamp_leads_on_to_the_rest() {
+    const ALL: usize = 50_000;
+    let service = Service::start();
+    let client = &service.client;
+    let rows = ALL + 250;
+    // Most of them former friends: of current ones there are never so many.
+    execute(
+        &service.database.url(),
+        &format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+             INSERT INTO friends (owner, friend, stamp, active, remark, source)
+             SELECT 'kith#hub', 'kith#f' || i, {EXAMPLE} + i, i % 100 = 0, '', '' FROM n;
+             INSERT INTO owners (owner, friends_clock, requests_clock, friends, pending)
+             VALUES ('kith#hub', {EXAMPLE} + {rows}, 0, {rows} / 100, 0);"
+        ),
+    );
+    let read = async |timestamp: &str, all: &str, former: &str| {
+        let body = json!({
+            "useracc": "hub", "timestamp": timestamp, "isAllPage": all, "isUpdate": former, "size": "100",
+            "isSimpUseracc": "1"
+        });
+        let answer = client.call("getFriends", body).await;
+        let list = answer["friendsList"].as_array().unwrap();
+        let names: Vec<String> = list.iter().map(|e| e["useracc"].as_str().unwrap().to_owned()).collect();
+        (names, answer["timestamp"].as_str().unwrap().to_owned())
+    };
+    let names = |from: usize, to: usize| (from..=to).map(|n| format!("f{n}")).collect::<Vec<_>>();
+    let (first, cursor) = read("", "1", "1").await;
+    assert!(first == names(1, ALL), "{} rows", first.len());
+    // The rest as a whole or in pages, and then nothing.
+    let (rest, end) = read(&cursor, "1", "1").await;
+    assert_eq!(rest, names(ALL + 1, rows));
+    assert_eq!(read(&end, "1", "1").await, (Vec::new(), end.clone()));
+    let (page, next) = read(&cursor, "0", "1").await;
+    assert_eq!(page, names(ALL + 1, ALL + 100));
+    assert_eq!(read(&next, "0", "1").await.0, names(ALL + 101, ALL + 200));
+    // What happens to one of the first while the rest is read comes after it.
+    let body = json!({"useracc": "hub", "friendUseracc": "f100", "allDel": "0"});
+    assert_eq!(client.code("delFriend", body).await, "000000");
+    let mut rest = names(ALL + 1, rows);
+    rest.push("f100".to_owned());
+    assert_eq!(read(&cursor, "1", "1").await.0, rest);
+    // Current friends fit.
+    let (current, last) = read("", "1", "0").await;
+    assert_eq!(current, (2..=rows / 100).map(|n| format!("f{}", n * 100)).collect::<Vec<_>>());
+    assert_eq!(read(&last, "1", "1").await.0.last(), Some(&"f100".to_owned()));
+}
