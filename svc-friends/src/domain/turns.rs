@@ -13,12 +13,9 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// Users who share a place wait for each other; with so many places they hardly ever do.
 const PLACES: usize = 4096;
-/// Longer than the database's door lets wait: who waits here costs nobody a thread, and a crowd around one user is
-/// served in its order. Shorter than the gateway waits for an answer.
-const WAIT: Duration = Duration::from_secs(8);
-/// An import is work for the database for longer, and a migration sends many: its turn may take longer, too; still
-/// no longer than the gateway waits for an answer.
-const IMPORT_WAIT: Duration = Duration::from_secs(11);
+/// Longer than the database's door lets wait: who waits here costs nobody a thread, and a crowd around one user, or
+/// of imports, is served in its order. Shorter than the gateway waits for an answer.
+const WAIT: Duration = Duration::from_secs(11);
 
 pub struct Turns {
     places: Vec<Mutex<()>>,
@@ -39,7 +36,7 @@ impl Turns {
     /// all others for seconds. It takes no places: of two thousand users it would hold those of half the world, while
     /// it waits for the rest.
     pub async fn take_import(&self) -> Result<MutexGuard<'_, ()>> {
-        in_time(IMPORT_WAIT, self.imports.lock()).await
+        in_time(self.imports.lock()).await
     }
 
     /// Waits for the turn of all `people`, in one order for everybody.
@@ -56,10 +53,10 @@ impl Turns {
             }
             held
         };
-        in_time(WAIT, all).await
+        in_time(all).await
     }
 }
 
-async fn in_time<T>(limit: Duration, turn: impl Future<Output = T>) -> Result<T> {
-    tokio::time::timeout(limit, turn).await.map_err(|e| Error::from(Code::Busy).because(e))
+async fn in_time<T>(turn: impl Future<Output = T>) -> Result<T> {
+    tokio::time::timeout(WAIT, turn).await.map_err(|e| Error::from(Code::Busy).because(e))
 }

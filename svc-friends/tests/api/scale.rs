@@ -1,11 +1,11 @@
-//! An account with 5,000 friends and 50,000 requests.
+//! An account with 5,000 friends and 50,000 requests, and longer lists. What it costs is told without a clock:
+//! `store/plans.rs` has the plans, `domain/statements.rs` the number of statements.
 
 use crate::follower::{Follower, Load, RequestFollower};
 use crate::helpers::{EXAMPLE, Service};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, SqliteConnection};
 use serde_json::json;
-use std::time::{Duration, Instant};
 
 const FRIENDS: usize = 5_000;
 const REQUESTS: usize = 50_000;
@@ -27,10 +27,7 @@ async fn five_thousand_friends_and_fifty_thousand_requests_stay_correct() {
     let client = &service.client;
     for chunk in 0..FRIENDS / 1000 {
         let pairs: Vec<_> = (0..1000).map(|n| ("hub".to_owned(), format!("f{}", chunk * 1000 + n))).collect();
-        let began = Instant::now();
         assert_eq!(client.import(&pairs).await, "000000");
-        // In batches: thousands of statements take longer.
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
     // Tens of thousands of calls would take their time: the rows as addFriend writes them.
     execute(
@@ -57,21 +54,16 @@ async fn five_thousand_friends_and_fifty_thousand_requests_stay_correct() {
     assert_eq!(newest, (REQUESTS - 99..=REQUESTS).rev().map(|n| format!("r{n}")).collect::<Vec<_>>());
     assert_eq!(page(&cursor, "2").await.0[0], format!("r{}", REQUESTS - 100));
     let mut reader = RequestFollower::new("hub");
-    let began = Instant::now();
     reader.finish(client, 100).await;
     assert_eq!(reader.requests.len(), REQUESTS);
-    // 500 pages; a sort of what is left for each would take minutes.
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 
     // Full: one more is refused on this side, and nothing is left on the other.
     assert_eq!(client.add("late", "hub").await, "112188");
     assert!(!RequestFollower::new("late").step(client, 1).await);
 
     // Friends: all, pages, a delta that costs what changed.
-    let began = Instant::now();
     let mut all = Follower::new("hub", Load::All);
     assert!(all.step(client, 1).await);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(all.current().len(), FRIENDS);
     let mut pages = Follower::new("hub", Load::Pages);
     pages.finish(client, 100).await;
@@ -101,7 +93,7 @@ async fn a_whole_list_ends_at_50000_rows_and_its_timestamp_leads_on_to_the_rest(
              INSERT INTO friends (owner, friend, stamp, active, remark, source)
              SELECT 'kith#hub', 'kith#f' || i, {EXAMPLE} + i, i % 100 = 0, '', '' FROM n;
              INSERT INTO owners (owner, friends_clock, requests_clock, friends, pending)
-             VALUES ('kith#hub', {EXAMPLE} + {rows}, 0, {rows} / 100, 0);"
+             VALUES ('kith#hub', {EXAMPLE} + {rows}, 0, {rows} / 100, 0), ('kith#f100', 0, 0, 0, 0);"
         ),
     );
     let read = async |timestamp: &str, all: &str, former: &str| {
