@@ -238,6 +238,11 @@ async fn an_avatar_is_omitted_only_if_its_update_time_is_the_stored_one() {
     }
     let list = kith.im("batchGetUserAvatar", json!({"useraccList": [a]})).await.ok_d();
     ask(list["avatarList"][0]["updateTime"].as_str().unwrap()).await.done();
+    // An icon that was taken away has a time as well, but is none that a client could have.
+    kith.update(&a, json!({"icon": ""})).await.ok_b();
+    let list = kith.im("batchGetUserAvatar", json!({"useraccList": [a]})).await.ok_d();
+    let none = json!({"statusCode": "000000", "statusMsg": "success", "avatar": ""});
+    ask(list["avatarList"][0]["updateTime"].as_str().unwrap()).await.is(none);
     ask("yesterday").await.fails_d("112180", "updateTime: must be yyyy-MM-dd HH:mm:ss[.SSS]");
     let nobody = kith.im("getUserAvatar", json!({"useracc": user()})).await;
     nobody.is(json!({"statusCode": "000000", "statusMsg": "success", "avatar": ""}));

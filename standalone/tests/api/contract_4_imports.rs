@@ -41,6 +41,10 @@ async fn an_import_is_all_or_nothing_and_takes_1_to_1000_pairs_of_its_own_app() 
     import(json!([good, foreign]))
         .await
         .fails_d("112182", "friendsList[1].friendUseracc: users of that app are not allowed here");
+    let foreign = json!({"useracc": format!("{}#x", DOCUMENTS.id), "friendUseracc": a});
+    import(json!([good, good, foreign]))
+        .await
+        .fails_d("112182", "friendsList[2].useracc: users of that app are not allowed here");
     import(json!([good, {"useracc": a}])).await.fails_d("112180", "friendsList[1].friendUseracc: missing");
     import(json!([good, {"useracc": a, "friendUseracc": a}])).await.fails_d("112183", "the other user is oneself");
     import(json!([])).await.fails_d("112180", "friendsList: must not be empty");
@@ -55,6 +59,33 @@ async fn an_import_is_all_or_nothing_and_takes_1_to_1000_pairs_of_its_own_app() 
     assert!(kith.whole_list(&a).await.is_empty());
     import(json!(vec![good; 1000])).await.done();
     assert_eq!(kith.whole_list(&a).await, [row([&b, "1"])]);
+}
+
+/// Each call that names another user, with one of an app that the path's does not list; and its operator of another.
+#[tokio::test]
+async fn no_call_reaches_users_of_an_app_that_is_not_listed() {
+    let (kith, a) = (shared().await, user());
+    for (call, field) in [
+        ("addFriend", "friendUseracc"),
+        ("friendAgree", "friendUseracc"),
+        ("friendRefuse", "friendUseracc"),
+        ("delFriend", "friendUseracc"),
+        ("setFriendRemark", "friendUseracc"),
+        ("getFriendInfo", "friendUseracc"),
+        ("getPersonInfo", "searchContent"),
+    ] {
+        let mut body = json!({"useracc": a, "remarkName": "x", "friendUseracc": "nobody#x"});
+        body[field] = json!("nobody#x");
+        let answer = kith.im(call, body.clone()).await;
+        answer.fails_d("112182", &format!("{field}: users of that app are not allowed here"));
+        // The operator comes first, and may not even be of a listed app.
+        body["useracc"] = json!(format!("{}#a", DOCUMENTS.id));
+        kith.im(call, body).await.fails_d("112181", "useracc: not of this app");
+    }
+    for call in ["getFriends", "friendMessage", "setUserVerify", "getUserVerify", "getUserAvatar"] {
+        let body = json!({"useracc": format!("{}#a", DOCUMENTS.id), "addVerify": "0"});
+        kith.im(call, body).await.fails_d("112181", "useracc: not of this app");
+    }
 }
 
 #[tokio::test]

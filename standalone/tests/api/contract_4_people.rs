@@ -54,6 +54,11 @@ async fn known_is_who_has_an_account_or_appears_among_friends() {
     let c = user();
     kith.open_door(&c).await;
     ask(&c).await.ok_d();
+    // By an import, which leaves no requests.
+    let (d, e) = (user(), user());
+    kith.im("importFriends", json!({"friendsList": [{"useracc": d, "friendUseracc": e}]})).await.done();
+    ask(&d).await.ok_d();
+    ask(&e).await.ok_d();
     kith.im("getPersonInfo", json!({"useracc": a})).await.fails_d("112180", "searchContent: missing");
 }
 
@@ -90,6 +95,11 @@ async fn across_apps_phone_and_birthday_are_for_friends_only() {
     assert_eq!(info().await, ["", "", "3"]);
     kith.im_of(DOCUMENTS, "friendAgree", json!({"useracc": b, "friendUseracc": full(&a)})).await.done();
     assert_eq!(info().await, ["1", "2", "3"]);
+    // Whoever has taken the operator off his list is no friend of his, though still on the operator's.
+    kith.im_of(DOCUMENTS, "delFriend", json!({"useracc": b, "friendUseracc": full(&a), "allDel": "0"})).await.done();
+    assert_eq!(info().await, ["", "", "3"]);
+    let held = kith.im("getFriendInfo", json!({"useracc": a, "friendUseracc": other})).await.ok_d();
+    assert_eq!((&held["phoneNumber"], &held["birthDay"], &held["sign"]), (&json!(""), &json!(""), &json!("3")));
     kith.im("delFriend", json!({"useracc": a, "friendUseracc": other, "allDel": "1"})).await.done();
     assert_eq!(info().await, ["", "", "3"]);
 }
