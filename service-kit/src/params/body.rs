@@ -85,6 +85,8 @@ where
         let piece = timeout_at(due, payload.next()).await.unwrap_or_else(|_| late());
         piece.map(|piece| (piece, payload))
     })
+    // Multipart asks again after the end.
+    .fuse()
 }
 
 /// A body as a stream that fails with `Overflow` past `limit` bytes, and with `TimedOut` where it stalls.

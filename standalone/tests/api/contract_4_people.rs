@@ -157,5 +157,5 @@ async fn no_answer_about_a_terminal_user_has_its_key() {
     }
     // It was about that user.
     let about = answers.iter().filter(|answer| answer.text.contains(&t)).count();
-    assert!(about > 30, "only {about} answers name the user");
+    assert!(about >= 20, "only {about} answers name the user");
 }
