@@ -49,16 +49,23 @@ async fn an_import_is_all_or_nothing_and_takes_1_to_1000_pairs_of_its_own_app() 
     import(json!([good, {"useracc": a, "friendUseracc": a}])).await.fails_d("112183", "the other user is oneself");
     import(json!([])).await.fails_d("112180", "friendsList: must not be empty");
     import(json!("x")).await.fails_d("112180", "friendsList: must be a list");
-    // An entry is an object with names, not an array of its values, nor anything else.
-    for entry in [json!([a, b]), json!([]), json!("x"), json!(1), json!(true), json!(null), json!([[a, b]])] {
-        import(json!([good, entry])).await.fails_d("112180", "friendsList[1]: must be an object");
-    }
-    import(json!({"useracc": a, "friendUseracc": b})).await.fails_d("112180", "friendsList: must be a list");
     kith.im("importFriends", json!({})).await.fails_d("112180", "friendsList: missing");
     import(json!(vec![good.clone(); 1001])).await.fails_d("112188", "friendsList: more than 1000 entries");
     assert!(kith.whole_list(&a).await.is_empty());
     import(json!(vec![good; 1000])).await.done();
     assert_eq!(kith.whole_list(&a).await, [row([&b, "1"])]);
+}
+
+#[tokio::test]
+async fn an_entry_of_an_import_is_an_object_with_names_and_not_an_array_of_values() {
+    let (kith, a, b) = (shared().await, user(), user());
+    let good = json!({"useracc": a, "friendUseracc": b});
+    let import = async |list: Value| kith.im("importFriends", json!({ "friendsList": list })).await;
+    for entry in [json!([a, b]), json!([]), json!("x"), json!(1), json!(true), json!(null), json!([[a, b]])] {
+        import(json!([good, entry])).await.fails_d("112180", "friendsList[1]: must be an object");
+    }
+    import(good).await.fails_d("112180", "friendsList: must be a list");
+    assert!(kith.whole_list(&a).await.is_empty());
 }
 
 /// Each call that names another user, with one of an app that the path's does not list; and its operator of another.
