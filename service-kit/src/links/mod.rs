@@ -47,9 +47,11 @@ impl Links {
         }
     }
 
-    /// An icon as a client gave it, the way it is stored: of a link of ours the file's name.
+    /// An icon as a client gave it, the way it is stored: of a link of ours the file's name. The path decides: what
+    /// clients hang on against caches (`?v=2`) names no other file.
     pub fn stored(&self, given: &str) -> String {
-        let name = given.strip_prefix(self.0.as_str()).and_then(MediaName::parse);
+        let path = given.split(['?', '#']).next().unwrap_or_default();
+        let name = path.strip_prefix(self.0.as_str()).and_then(MediaName::parse);
         name.map_or_else(|| given.to_owned(), |name| name.as_str().to_owned())
     }
 }
@@ -79,9 +81,15 @@ mod tests {
         let link = format!("https://im.example/media/{name}");
         assert_eq!(links.stored(&link), name);
         assert_eq!(links.shown(&name), link);
+        for hung_on in ["?v=2", "#x", "?a=/b.jpg#c?d", "?", "#"] {
+            assert_eq!(links.stored(&format!("{link}{hung_on}")), name);
+        }
         for foreign in [
             format!("https://other.example/media/{name}"),
+            format!("https://other.example/media/{name}?v=2"),
+            format!("https://other.example/?https://im.example/media/{name}"),
             "https://im.example/media/x.jpg".to_owned(),
+            format!("https://im.example/media/{name}/x"),
             format!("https://im.example/media/../{name}"),
             "http://url".to_owned(),
             String::new(),

@@ -2,15 +2,13 @@
 
 use crate::error::{Code, Error, Result};
 use crate::links::{Kind, MediaName};
-use crate::params::{drain, read_body, read_with_file};
+use crate::params::{Held, Room, read_large_body, read_with_file};
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
-use actix_web::web::{Bytes, BytesMut};
+use actix_web::web::Bytes;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Images hold at most this many bytes.
 pub const IMAGE_LIMIT: usize = 5 << 20;
@@ -19,15 +17,11 @@ pub const IMAGE_LIMIT: usize = 5 << 20;
 const MAX_SIDE: usize = 16_384;
 const MAX_PIXELS: usize = 1 << 27;
 
-/// Uploads are held in memory until they are stored, so only so many of them at once.
-static UPLOADS: Semaphore = Semaphore::const_new(64);
-const UPLOAD_WAIT: Duration = Duration::from_secs(2);
-
 /// An image of a type that we store.
 pub struct Image {
     pub(super) name: MediaName,
     pub(super) content: Bytes,
-    _held: Option<SemaphorePermit<'static>>,
+    _room: Option<Room>,
 }
 
 impl Image {
@@ -42,7 +36,7 @@ impl Image {
         if width.max(height) > MAX_SIDE || !pixels.is_some_and(|p| (1..=MAX_PIXELS).contains(&p)) {
             return Err(Error::new(Code::ImageRefused, "the image's width or height is not allowed"));
         }
-        Ok(Self { name: MediaName::new(&Sha256::digest(&content).into(), kind), content, _held: None })
+        Ok(Self { name: MediaName::new(&Sha256::digest(&content).into(), kind), content, _room: None })
     }
 
     pub fn name(&self) -> &MediaName {
@@ -51,33 +45,12 @@ impl Image {
 }
 
 /// What a client uploads, refused as soon as it is too large; whether it is an image is told at its end.
-pub struct Upload {
-    content: BytesMut,
-    held: SemaphorePermit<'static>,
-}
+pub struct Upload(Held);
 
 impl Upload {
-    /// Waits for its turn, but not for long.
-    pub async fn begin() -> Result<Self> {
-        match tokio::time::timeout(UPLOAD_WAIT, UPLOADS.acquire()).await {
-            Ok(held) => Ok(Self { content: BytesMut::new(), held: held.map_err(Error::internal)? }),
-            Err(_) => Err(Error::from(Code::Busy).because("too many uploads at once")),
-        }
-    }
-
     /// A request's whole body.
     pub async fn of_body(payload: Payload, headers: &HeaderMap) -> Result<Self> {
-        let mut upload = match Self::begin().await {
-            Ok(upload) => upload,
-            Err(e) => {
-                drain(payload).await;
-                return Err(e);
-            }
-        };
-        let body = read_body(payload, headers, IMAGE_LIMIT).await;
-        let body = body.map_err(|e| if e.code() == Code::BodyTooLarge { too_large() } else { e })?;
-        upload.content = BytesMut::from(body);
-        Ok(upload)
+        read_large_body(payload, headers, IMAGE_LIMIT).await.map(Self).map_err(refused)
     }
 
     /// The parameters of a multipart request of family A, and its file part `name`, if there is one.
@@ -86,38 +59,25 @@ impl Upload {
         payload: Payload,
         name: &str,
     ) -> Result<(Map<String, Value>, Option<Self>)> {
-        let upload = match Self::begin().await {
-            Ok(upload) => upload,
-            Err(e) => {
-                drain(payload).await;
-                return Err(e);
-            }
-        };
-        let read = read_with_file(req, payload, name, IMAGE_LIMIT).await;
-        let (map, file) = read.map_err(|e| if e.code() == Code::BodyTooLarge { too_large() } else { e })?;
-        Ok((map, file.map(|content| Self { content, ..upload })))
-    }
-
-    /// The next piece, of a body that comes in parts.
-    pub fn push(&mut self, piece: &[u8]) -> Result<()> {
-        if self.content.len() + piece.len() > IMAGE_LIMIT {
-            return Err(too_large());
-        }
-        self.content.extend_from_slice(piece);
-        Ok(())
+        let (map, file) = read_with_file(req, payload, name, IMAGE_LIMIT).await.map_err(refused)?;
+        Ok((map, file.map(Self)))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.content.is_empty()
+        self.0.is_empty()
     }
 
     pub fn into_image(self) -> Result<Image> {
-        Ok(Image { _held: Some(self.held), ..Image::new(self.content.freeze())? })
+        let (content, room) = self.0.into_parts();
+        Ok(Image { _room: room, ..Image::new(content)? })
     }
 }
 
-fn too_large() -> Error {
-    Error::new(Code::ImageRefused, "the image is larger than 5 MiB")
+fn refused(e: Error) -> Error {
+    match e.code() {
+        Code::BodyTooLarge => Error::new(Code::ImageRefused, "the image is larger than 5 MiB"),
+        _ => e,
+    }
 }
 
 fn kind_of(content: &[u8]) -> Option<Kind> {
@@ -224,16 +184,6 @@ mod tests {
             assert!(Image::new(png(width, height).into()).is_err(), "{width} x {height}");
         }
         assert!(Image::new(png(16_384, 8_192).into()).is_ok());
-    }
-
-    #[tokio::test]
-    async fn an_upload_in_pieces_ends_where_it_is_too_large() {
-        let mut upload = Upload::begin().await.unwrap();
-        assert!(upload.is_empty());
-        upload.push(&png(1, 1)).unwrap();
-        upload.push(&vec![0; IMAGE_LIMIT - png(1, 1).len()]).unwrap();
-        assert_eq!(upload.push(b"x").unwrap_err().text(), "the image is larger than 5 MiB");
-        assert!(upload.into_image().is_ok());
     }
 
     #[test]

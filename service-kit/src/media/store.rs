@@ -5,12 +5,13 @@ use crate::error::{Code, Error, Result};
 use crate::links::MediaName;
 use crate::settings::{Common, MediaSettings};
 use actix_web::web::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, once, try_unfold};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::SpawnedReqwestConnector;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,11 @@ use tokio::runtime::Runtime;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A reader is given a file in pieces of this size, each asked for when the one before it has gone: S3's answers come
+/// over an unbounded channel (`SpawnedReqwestConnector`), so a slow reader of a whole one would have all of it in
+/// memory.
+const PIECE: u64 = 256 << 10;
 
 /// The store. Cheap to clone.
 #[derive(Clone)]
@@ -46,7 +52,7 @@ impl Drop for Network {
 /// A stored file.
 pub struct Found {
     pub size: u64,
-    pub content: BoxStream<'static, object_store::Result<Bytes>>,
+    pub content: BoxStream<'static, Result<Bytes>>,
 }
 
 impl MediaStore {
@@ -105,14 +111,43 @@ impl MediaStore {
     /// A file; `None` if there is none.
     pub async fn get(&self, name: &MediaName) -> Result<Option<Found>> {
         let path = self.path(name);
-        let read = async {
-            match self.0.store.get(&path).await {
-                Ok(found) => Ok(Some(Found { size: found.meta.size, content: found.into_stream() })),
-                Err(object_store::Error::NotFound { .. }) => Ok(None),
-                Err(e) => Err(away(e)),
+        let Some((first, size)) = in_time(self.first_piece(&path)).await? else { return Ok(None) };
+        let store = self.clone();
+        let rest = try_unfold(first.len() as u64, move |at| {
+            let (store, path) = (store.clone(), path.clone());
+            async move {
+                if at >= size {
+                    return Ok(None);
+                }
+                let piece = in_time(store.piece(&path, at, size)).await?;
+                let next = at + piece.len() as u64;
+                Ok(Some((piece, next)))
             }
-        };
-        in_time(read).await
+        });
+        Ok(Some(Found { size, content: once(async { Ok(first) }).chain(rest).boxed() }))
+    }
+
+    /// Where a file begins, and its size: all of a small one in one question.
+    async fn first_piece(&self, path: &Path) -> Result<Option<(Bytes, u64)>> {
+        let options = GetOptions { range: Some((0..PIECE).into()), ..GetOptions::default() };
+        match self.0.store.get_opts(path, options).await {
+            Ok(found) => {
+                let size = found.meta.size;
+                Ok(Some((found.bytes().await.map_err(away)?, size)))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(away(e)),
+        }
+    }
+
+    async fn piece(&self, path: &Path, at: u64, size: u64) -> Result<Bytes> {
+        let piece = self.0.store.get_range(path, at..size.min(at + PIECE)).await.map_err(away)?;
+        // A name is the hash of its content: a file that is shorter now is not that file.
+        if piece.is_empty() {
+            Err(Error::from(Code::Unreachable).because("a stored file broke off"))
+        } else {
+            Ok(piece)
+        }
     }
 
     async fn size(&self, path: &Path) -> Result<Option<u64>> {

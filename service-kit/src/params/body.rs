@@ -1,60 +1,107 @@
 //! Bodies, within limits of size and time.
 
+use super::held::Held;
 use crate::error::{Code, Error, Result};
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::web::{Bytes, BytesMut};
+use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
+use std::io;
+use std::pin::pin;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// JSON and form bodies hold at most this many bytes.
 pub const FORM_LIMIT: usize = 2 << 20;
 
-/// A body must be there within this time.
+/// A body must be there within this time, and its next piece within that.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const STALL: Duration = Duration::from_secs(10);
 
 /// Of a refused body so much is still read, so that the client comes to reading the answer.
 pub(super) const DRAIN_LIMIT: usize = 32 << 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The whole body, at most `limit` bytes.
-pub async fn read_body(mut payload: Payload, headers: &HeaderMap, limit: usize) -> Result<Bytes> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
-    let read = async {
-        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(64 << 10));
-        if announced.is_some_and(|n| n > limit) {
-            return Err(Error::from(Code::BodyTooLarge));
-        }
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(broken)?;
-            if body.len() + chunk.len() > limit {
-                return Err(Code::BodyTooLarge.into());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
-    };
-    let body = in_time(read).await;
-    if body.as_ref().is_err_and(|e| e.code() == Code::BodyTooLarge) {
-        drain(payload).await;
-    }
-    body
+pub async fn read_body(payload: Payload, headers: &HeaderMap, limit: usize) -> Result<Bytes> {
+    let mut body = BytesMut::with_capacity(announced(headers).unwrap_or(0).min(64 << 10));
+    read_pieces(payload, headers, limit, async |piece: Bytes| {
+        body.extend_from_slice(&piece);
+        Ok(())
+    })
+    .await?;
+    Ok(body.freeze())
 }
 
-/// A body as a stream that fails with `Overflow` past `limit` bytes.
+/// The same of a body that may be large, within what all such bodies together may hold in memory.
+pub async fn read_large_body(payload: Payload, headers: &HeaderMap, limit: usize) -> Result<Held> {
+    let mut body = Held::default();
+    read_pieces(payload, headers, limit, async |piece: Bytes| body.push(&piece).await).await?;
+    Ok(body)
+}
+
+async fn read_pieces(
+    mut payload: Payload,
+    headers: &HeaderMap,
+    limit: usize,
+    mut take: impl AsyncFnMut(Bytes) -> Result<()>,
+) -> Result<()> {
+    let read = async {
+        if announced(headers).is_some_and(|n| n > limit) {
+            return Err(Error::from(Code::BodyTooLarge));
+        }
+        let mut left = limit;
+        let mut pieces = pin!(patiently(&mut payload));
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(broken)?;
+            left = left.checked_sub(piece.len()).ok_or(Code::BodyTooLarge)?;
+            take(piece).await?;
+        }
+        Ok(())
+    };
+    let outcome = read.await;
+    // What broke off has nothing more to read.
+    if outcome.as_ref().is_err_and(|e| e.code() != Code::BadBody) {
+        drain(payload).await;
+    }
+    outcome
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok())
+}
+
+/// A body's pieces; one that does not come in time fails as `TimedOut`.
+fn patiently<P>(payload: P) -> impl Stream<Item = Result<Bytes, PayloadError>>
+where
+    P: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    let end = Instant::now() + BODY_TIMEOUT;
+    unfold(payload, move |mut payload| async move {
+        let due = end.min(Instant::now() + STALL);
+        let late = || Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into())));
+        let piece = timeout_at(due, payload.next()).await.unwrap_or_else(|_| late());
+        piece.map(|piece| (piece, payload))
+    })
+    // Multipart asks again after the end.
+    .fuse()
+}
+
+/// A body as a stream that fails with `Overflow` past `limit` bytes, and with `TimedOut` where it stalls.
 pub(super) fn limited(payload: Payload, limit: usize) -> impl Stream<Item = Result<Bytes, PayloadError>> {
     let mut left = limit;
-    payload.map(move |chunk| {
+    patiently(payload).map(move |chunk| {
         let chunk = chunk?;
         left = left.checked_sub(chunk.len()).ok_or(PayloadError::Overflow)?;
         Ok(chunk)
     })
 }
 
-pub(super) async fn in_time<T>(read: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = || Error::new(Code::BadBody, "the request's body did not arrive in time");
-    tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or_else(|_| Err(late()))
+/// The next piece of a body, by itself.
+pub(super) async fn next_piece(payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
+    pin!(patiently(payload)).next().await
 }
 
 /// Reads off a refused body, within limits.
@@ -71,6 +118,12 @@ pub async fn drain(mut payload: Payload) {
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
 }
 
-fn broken(e: PayloadError) -> Error {
-    Error::new(Code::BadBody, "the request's body broke off").because(e.to_string())
+pub(super) fn broken(e: PayloadError) -> Error {
+    match e {
+        PayloadError::Overflow => Code::BodyTooLarge.into(),
+        PayloadError::Io(e) if e.kind() == io::ErrorKind::TimedOut => {
+            Error::new(Code::BadBody, "the request's body did not arrive in time")
+        }
+        e => Error::new(Code::BadBody, "the request's body broke off").because(e.to_string()),
+    }
 }

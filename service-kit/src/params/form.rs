@@ -1,11 +1,11 @@
 //! Queries and forms: url-encoded and multipart.
 
 use super::body::{self, FORM_LIMIT};
+use super::held::Held;
 use crate::error::{Code, Error, Result};
-use actix_multipart::Multipart;
+use actix_multipart::{Multipart, MultipartError};
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
-use actix_web::web::BytesMut;
 use futures_util::StreamExt;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
@@ -61,8 +61,9 @@ pub(super) struct Wanted<'a> {
 /// What came as the wanted file part.
 pub(super) enum File {
     None,
-    TooLarge,
-    Whole(BytesMut),
+    /// Too large, or no room for it.
+    Refused(Error),
+    Whole(Held),
 }
 
 /// The text parts of a multipart body, and one file part of any file name and type; other file parts are dropped.
@@ -74,61 +75,59 @@ pub(super) async fn multipart(
     let mut map = Map::new();
     let mut file = File::None;
     let mut left = FORM_LIMIT;
-    // A file that is too large is read to its end, so that the client comes to reading the answer.
+    // A file that is refused is read to its end, so that the client comes to reading the answer.
     let whole = if wanted.is_some() { body::DRAIN_LIMIT } else { FORM_LIMIT };
     let mut form = Multipart::new(headers, body::limited(payload, whole));
-    let read = async {
-        while let Some(field) = form.next().await {
-            let mut field = field.map_err(unreadable)?;
-            if map.len() >= MAX_PAIRS {
-                return Err(Error::new(Code::BadBody, "too many parameters"));
-            }
-            let disposition = field.content_disposition();
-            let is_file = disposition.is_some_and(|d| d.get_filename().is_some());
-            let name = field.name().unwrap_or_default().trim().to_owned();
-            let mut value = Vec::new();
-            if let Some(wanted) = wanted.as_ref().filter(|w| w.name == name) {
-                file = File::Whole(BytesMut::new());
-                while let Some(chunk) = field.next().await {
-                    file.add(&chunk.map_err(unreadable)?, wanted.limit);
-                }
-                continue;
-            }
+    while let Some(field) = form.next().await {
+        let mut field = field.map_err(unreadable)?;
+        if map.len() >= MAX_PAIRS {
+            return Err(Error::new(Code::BadBody, "too many parameters"));
+        }
+        let disposition = field.content_disposition();
+        let is_file = disposition.is_some_and(|d| d.get_filename().is_some());
+        let name = field.name().unwrap_or_default().trim().to_owned();
+        let mut value = Vec::new();
+        if let Some(wanted) = wanted.as_ref().filter(|w| w.name == name) {
+            file = File::Whole(Held::default());
             while let Some(chunk) = field.next().await {
-                let chunk = chunk.map_err(unreadable)?;
-                left = left.checked_sub(chunk.len()).ok_or(Code::BodyTooLarge)?;
-                if !is_file {
-                    value.extend_from_slice(&chunk);
-                }
+                file.add(&chunk.map_err(unreadable)?, wanted.limit).await;
             }
-            if !is_file && !name.is_empty() {
-                let value =
-                    String::from_utf8(value).ok().ok_or_else(|| Error::parameter(&shown(&name), "is not UTF-8"))?;
-                map.insert(name, Value::String(value));
+            continue;
+        }
+        while let Some(chunk) = field.next().await {
+            let chunk = chunk.map_err(unreadable)?;
+            left = left.checked_sub(chunk.len()).ok_or(Code::BodyTooLarge)?;
+            if !is_file {
+                value.extend_from_slice(&chunk);
             }
         }
-        Ok((map, file))
-    };
-    body::in_time(read).await
+        if !is_file && !name.is_empty() {
+            let value = String::from_utf8(value).ok().ok_or_else(|| Error::parameter(&shown(&name), "is not UTF-8"))?;
+            map.insert(name, Value::String(value));
+        }
+    }
+    Ok((map, file))
 }
 
 impl File {
-    fn add(&mut self, chunk: &[u8], limit: usize) {
+    async fn add(&mut self, chunk: &[u8], limit: usize) {
         if let Self::Whole(content) = self {
-            if content.len() + chunk.len() > limit {
-                *self = Self::TooLarge;
-            } else {
-                content.extend_from_slice(chunk);
+            let added = match content.len() + chunk.len() > limit {
+                true => Err(Code::BodyTooLarge.into()),
+                false => content.push(chunk).await,
+            };
+            if let Err(e) = added {
+                *self = Self::Refused(e);
             }
         }
     }
 }
 
-fn unreadable(e: actix_multipart::MultipartError) -> Error {
-    if let actix_multipart::MultipartError::Payload(actix_web::error::PayloadError::Overflow) = e {
-        return Code::BodyTooLarge.into();
+fn unreadable(e: MultipartError) -> Error {
+    match e {
+        MultipartError::Payload(e) => body::broken(e),
+        e => Error::new(Code::BadBody, "the request's body is not a readable form").because(e.to_string()),
     }
-    Error::new(Code::BadBody, "the request's body is not a readable form").because(e.to_string())
 }
 
 #[cfg(test)]

@@ -5,15 +5,16 @@
 
 mod body;
 mod form;
+mod held;
 mod json;
 
-pub use body::{FORM_LIMIT, drain, read_body};
+pub use body::{FORM_LIMIT, drain, read_body, read_large_body};
+pub use held::{Held, Room};
 
 use crate::error::{Code, Error, Result};
 use crate::wire::{Dialect, Envelope, Failure};
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
-use actix_web::web::BytesMut;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -80,7 +81,7 @@ pub async fn read_with_file(
     payload: Payload,
     name: &str,
     limit: usize,
-) -> Result<(Map<String, Value>, Option<BytesMut>)> {
+) -> Result<(Map<String, Value>, Option<Held>)> {
     if !is_multipart(req.headers()) {
         return Ok((read(Dialect::RcRm, req, payload).await?, None));
     }
@@ -89,7 +90,7 @@ pub async fn read_with_file(
     map.extend(more);
     match file {
         form::File::None => Ok((map, None)),
-        form::File::TooLarge => Err(Code::BodyTooLarge.into()),
+        form::File::Refused(e) => Err(e),
         form::File::Whole(content) => Ok((map, Some(content))),
     }
 }
@@ -105,7 +106,7 @@ async fn peek(mut payload: Payload) -> (Option<u8>, Payload) {
     let mut first = None;
     // White space before a body may come in pieces, but not for ever.
     while first.is_none() && read.len() < 16 {
-        let Some(chunk) = payload.next().await else { break };
+        let Some(chunk) = body::next_piece(&mut payload).await else { break };
         first = chunk.as_ref().ok().and_then(|chunk| chunk.iter().copied().find(|b| !b.is_ascii_whitespace()));
         read.push(chunk);
     }

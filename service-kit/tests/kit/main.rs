@@ -1,11 +1,12 @@
 //! Tests of service-kit against real servers: one binary, one file per part.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 
 mod credentials;
 mod db;
 mod db_outages;
 mod db_sqlite;
 mod lockout;
+mod media;
 mod outbox;
 mod presence;
 mod presence_nodes;

@@ -2,10 +2,31 @@
 
 use crate::client::{Answer, Client, escape};
 use crate::friends::{DOCUMENTS, KITH, full, user};
-use crate::s3::S3;
+use crate::s3::{self, S3};
 use crate::stack::{Stack, shared};
 use reqwest::Method;
 use serde_json::json;
+
+/// What holds of avatars wherever they are stored.
+macro_rules! wherever_they_are_stored {
+    ($($test:ident),* $(,)?) => {
+        mod in_a_folder {
+            $(#[tokio::test] async fn $test() { super::$test(&super::shared().await).await; })*
+        }
+        mod in_s3 {
+            $(#[tokio::test] async fn $test() { super::$test(&super::s3::shared().await).await; })*
+        }
+    };
+}
+
+wherever_they_are_stored! {
+    an_avatar_is_served_and_shown_everywhere,
+    the_content_decides_the_type,
+    what_is_no_image_is_refused,
+    five_mebibytes_are_the_limit_while_streaming,
+    the_operator_of_an_upload_is_in_the_query,
+    what_is_not_there_is_404_in_family_bs_envelope,
+}
 
 /// The header of a PNG; nobody decodes more. `seed` makes it another image.
 pub fn png(width: u32, height: u32, seed: &str) -> Vec<u8> {
@@ -32,8 +53,14 @@ fn uploaded(answer: &Answer) -> (String, String) {
     (body["avatar"].as_str().unwrap().to_owned(), body["updateTime"].as_str().unwrap().to_owned())
 }
 
-/// Everything that holds of avatars, whatever the store.
-async fn an_avatar_is_stored_served_and_shown_everywhere(kith: &Client) {
+/// The bytes at `url`, as a client loads them.
+async fn fetched(kith: &Client, url: &str) -> Vec<u8> {
+    let answer = kith.http.get(url).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{url}");
+    answer.bytes().await.unwrap().to_vec()
+}
+
+async fn an_avatar_is_served_and_shown_everywhere(kith: &Client) {
     let (a, b) = (user(), user());
     let image = png(3, 2, &a);
     let (url, time) = uploaded(&upload(kith, &a, image.clone()).await);
@@ -74,23 +101,38 @@ async fn an_avatar_is_stored_served_and_shown_everywhere(kith: &Client) {
     avatar(&later).await.done();
 }
 
-#[tokio::test]
-async fn an_avatar_is_stored_in_a_folder() {
-    let stack = Stack::start(&[]).await;
-    an_avatar_is_stored_served_and_shown_everywhere(&stack.client()).await;
-    let files = std::fs::read_dir(stack.folder.path().join("data/media")).unwrap().count();
-    assert_eq!(files, 2);
+/// Two images are uploaded, each by several and again.
+async fn the_same_image_is_stored_once(kith: &Client, stored: impl AsyncFn() -> usize) {
+    let images = [png(3, 2, ""), png(3, 3, "")];
+    let mut urls = Vec::new();
+    for image in [&images[0], &images[1], &images[0], &images[0], &images[1]] {
+        for who in ["a", "b"] {
+            urls.push(uploaded(&upload(kith, who, image.clone()).await).0);
+        }
+    }
+    assert_eq!(urls[..4], [urls[0].clone(), urls[0].clone(), urls[2].clone(), urls[2].clone()]);
+    assert_eq!(urls.iter().collect::<std::collections::BTreeSet<_>>().len(), 2);
+    assert_eq!(stored().await, 2);
+    // What is refused is not stored.
+    what_is_no_image_is_refused(kith).await;
+    assert_eq!(stored().await, 2);
+    assert!(fetched(kith, &urls[0]).await == images[0] && fetched(kith, &urls[2]).await == images[1]);
 }
 
 #[tokio::test]
-async fn an_avatar_is_stored_in_s3() {
+async fn the_same_image_is_one_file() {
+    let stack = Stack::start(&[]).await;
+    let folder = stack.folder.path().join("data/media");
+    the_same_image_is_stored_once(&stack.client(), async || std::fs::read_dir(&folder).unwrap().count()).await;
+}
+
+#[tokio::test]
+async fn the_same_image_is_one_object_below_the_prefix_and_no_file() {
     let s3 = S3::bucket().await;
     let stack = Stack::start(&s3.settings("avatars")).await;
-    an_avatar_is_stored_served_and_shown_everywhere(&stack.client()).await;
-    assert!(!stack.folder.path().join("data/media").exists());
-    assert_eq!(s3.objects("avatars/").await, 2);
-    what_is_no_image_is_refused_on(&stack.client()).await;
+    the_same_image_is_stored_once(&stack.client(), async || s3.objects("avatars/").await).await;
     assert_eq!(s3.objects("").await, 2);
+    assert!(!stack.folder.path().join("data/media").exists());
 }
 
 #[tokio::test]
@@ -112,9 +154,8 @@ async fn s3_away_is_said_plainly_and_changes_nothing() {
     assert_eq!(answer.json()["errCode"], json!(503));
 }
 
-#[tokio::test]
-async fn the_content_decides_the_type() {
-    let (kith, a) = (shared().await, user());
+async fn the_content_decides_the_type(kith: &Client) {
+    let a = user();
     let gif = b"GIF89a\x02\0\x03\0\x80\0\0\0\0\0\xff\xff\xff;".to_vec();
     let jpeg =
         b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xc0\0\x0b\x08\0\x02\0\x03\x01\x01\x11\0\xff\xd9";
@@ -126,14 +167,15 @@ async fn the_content_decides_the_type() {
         (bmp, "bmp", "image/bmp"),
         (png(1, 1, ""), "png", "image/png"),
     ] {
-        let (url, _) = uploaded(&upload(&kith, &a, image).await);
+        let (url, _) = uploaded(&upload(kith, &a, image.clone()).await);
         assert!(url.ends_with(&format!(".{extension}")), "{url}");
-        let answer = kith.send(kith.http.get(&url)).await;
-        assert_eq!(answer.header("content-type"), Some(kind));
+        let answer = kith.http.get(&url).send().await.unwrap();
+        assert_eq!(answer.headers()["content-type"], kind);
+        assert_eq!(answer.bytes().await.unwrap(), image);
     }
 }
 
-async fn what_is_no_image_is_refused_on(kith: &Client) {
+async fn what_is_no_image_is_refused(kith: &Client) {
     let a = user();
     let refused = "not an image of type jpg, png, gif or bmp of at most 5 MiB";
     for no_image in [
@@ -151,32 +193,29 @@ async fn what_is_no_image_is_refused_on(kith: &Client) {
     kith.im("getPersonInfo", json!({"useracc": a, "searchContent": a})).await.fails_d("112187", "no such user");
 }
 
-#[tokio::test]
-async fn what_is_no_image_is_refused() {
-    what_is_no_image_is_refused_on(&shared().await).await;
-}
-
-#[tokio::test]
-async fn five_mebibytes_are_the_limit_while_streaming() {
-    let (kith, a) = (shared().await, user());
+async fn five_mebibytes_are_the_limit_while_streaming(kith: &Client) {
+    let a = user();
+    // No two parts of it are alike.
     let sized = |size: usize| {
         let mut image = png(1, 1, &a);
-        image.resize(size, 0);
+        image.extend((0_u32..).flat_map(u32::to_be_bytes).take(size - image.len()));
         image
     };
-    uploaded(&upload(&kith, &a, sized(5 << 20)).await);
+    let largest = sized(5 << 20);
+    let (url, _) = uploaded(&upload(kith, &a, largest.clone()).await);
+    assert!(fetched(kith, &url).await == largest, "not the same bytes");
     let too_large = "the image is larger than 5 MiB";
-    upload(&kith, &a, sized((5 << 20) + 1)).await.fails_d("112189", too_large);
+    upload(kith, &a, sized((5 << 20) + 1)).await.fails_d("112189", too_large);
     // Without a length that would tell beforehand.
     let chunks: Vec<std::io::Result<Vec<u8>>> = sized(7 << 20).chunks(100_000).map(|c| Ok(c.to_vec())).collect();
     let query = format!("&useracc={a}");
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
     kith.send(kith.signed(KITH, "uploadAvatar", &query).body(body)).await.fails_d("112189", too_large);
+    // The one before it stays.
+    assert_eq!(kith.im("getUserAvatar", json!({"useracc": a})).await.ok_d()["avatar"], json!(url));
 }
 
-#[tokio::test]
-async fn the_operator_of_an_upload_is_in_the_query() {
-    let kith = shared().await;
+async fn the_operator_of_an_upload_is_in_the_query(kith: &Client) {
     let send = async |query: &str| kith.send(kith.signed(KITH, "uploadAvatar", query).body(png(1, 1, "x"))).await;
     send("").await.fails_d("112180", "useracc: missing");
     // An unescaped # ends the query.
@@ -199,6 +238,11 @@ async fn an_avatar_is_omitted_only_if_its_update_time_is_the_stored_one() {
     }
     let list = kith.im("batchGetUserAvatar", json!({"useraccList": [a]})).await.ok_d();
     ask(list["avatarList"][0]["updateTime"].as_str().unwrap()).await.done();
+    // An icon that was taken away has a time as well, but is none that a client could have.
+    kith.update(&a, json!({"icon": ""})).await.ok_b();
+    let list = kith.im("batchGetUserAvatar", json!({"useraccList": [a]})).await.ok_d();
+    let none = json!({"statusCode": "000000", "statusMsg": "success", "avatar": ""});
+    ask(list["avatarList"][0]["updateTime"].as_str().unwrap()).await.is(none);
     ask("yesterday").await.fails_d("112180", "updateTime: must be yyyy-MM-dd HH:mm:ss[.SSS]");
     let nobody = kith.im("getUserAvatar", json!({"useracc": user()})).await;
     nobody.is(json!({"statusCode": "000000", "statusMsg": "success", "avatar": ""}));
@@ -253,16 +297,19 @@ async fn a_link_of_ours_is_recognised_and_built_anew_under_another_base() {
     // A client sends it back; the account keeps the file's name.
     kith.register_with("b", json!({ "icon": url })).await.ok_b();
     kith.register_with("c", json!({ "icon": format!("https://other.example/media/{name}") })).await.ok_b();
+    // By its path: what clients hang on against caches is not kept.
+    kith.register_with("d", json!({ "icon": format!("{url}?v=2#top") })).await.ok_b();
+    kith.register_with("e", json!({ "icon": format!("https://im.localhost/media/{name}?v=2") })).await.ok_b();
     let icons = async |kith: &Client| {
-        let body = kith.users_info(json!(["a", "b", "c"])).await.ok_b();
-        [0, 1, 2].map(|n| body["data"][n]["icon"].as_str().unwrap().to_owned())
+        let body = kith.users_info(json!(["a", "b", "c", "d", "e"])).await.ok_b();
+        [0, 1, 2, 3, 4].map(|n| body["data"][n]["icon"].as_str().unwrap().to_owned())
     };
-    assert_eq!(icons(&kith).await, [url.clone(), url, format!("https://other.example/media/{name}")]);
+    let other = format!("https://other.example/media/{name}");
+    let elsewhere = format!("https://im.localhost/media/{name}?v=2");
+    assert_eq!(icons(&kith).await, [url.clone(), url.clone(), other, url, elsewhere]);
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_404_in_family_bs_envelope() {
-    let kith = shared().await;
+async fn what_is_not_there_is_404_in_family_bs_envelope(kith: &Client) {
     for name in ["0".repeat(64) + ".png", "x.png".into(), "x".into(), "0".repeat(64) + ".svg"] {
         let answer = kith.get(&format!("/media/{name}")).await;
         assert_eq!((answer.status, answer.json()), (404, json!({"errCode": 404, "errMsg": "no such call"})), "{name}");

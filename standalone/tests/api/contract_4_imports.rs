@@ -41,6 +41,10 @@ async fn an_import_is_all_or_nothing_and_takes_1_to_1000_pairs_of_its_own_app() 
     import(json!([good, foreign]))
         .await
         .fails_d("112182", "friendsList[1].friendUseracc: users of that app are not allowed here");
+    let foreign = json!({"useracc": format!("{}#x", DOCUMENTS.id), "friendUseracc": a});
+    import(json!([good, good, foreign]))
+        .await
+        .fails_d("112182", "friendsList[2].useracc: users of that app are not allowed here");
     import(json!([good, {"useracc": a}])).await.fails_d("112180", "friendsList[1].friendUseracc: missing");
     import(json!([good, {"useracc": a, "friendUseracc": a}])).await.fails_d("112183", "the other user is oneself");
     import(json!([])).await.fails_d("112180", "friendsList: must not be empty");
@@ -50,6 +54,45 @@ async fn an_import_is_all_or_nothing_and_takes_1_to_1000_pairs_of_its_own_app() 
     assert!(kith.whole_list(&a).await.is_empty());
     import(json!(vec![good; 1000])).await.done();
     assert_eq!(kith.whole_list(&a).await, [row([&b, "1"])]);
+}
+
+#[tokio::test]
+async fn an_entry_of_an_import_is_an_object_with_names_and_not_an_array_of_values() {
+    let (kith, a, b) = (shared().await, user(), user());
+    let good = json!({"useracc": a, "friendUseracc": b});
+    let import = async |list: Value| kith.im("importFriends", json!({ "friendsList": list })).await;
+    for entry in [json!([a, b]), json!([]), json!("x"), json!(1), json!(true), json!(null), json!([[a, b]])] {
+        import(json!([good, entry])).await.fails_d("112180", "friendsList[1]: must be an object");
+    }
+    import(good).await.fails_d("112180", "friendsList: must be a list");
+    assert!(kith.whole_list(&a).await.is_empty());
+}
+
+/// Each call that names another user, with one of an app that the path's does not list; and its operator of another.
+#[tokio::test]
+async fn no_call_reaches_users_of_an_app_that_is_not_listed() {
+    let (kith, a) = (shared().await, user());
+    for (call, field) in [
+        ("addFriend", "friendUseracc"),
+        ("friendAgree", "friendUseracc"),
+        ("friendRefuse", "friendUseracc"),
+        ("delFriend", "friendUseracc"),
+        ("setFriendRemark", "friendUseracc"),
+        ("getFriendInfo", "friendUseracc"),
+        ("getPersonInfo", "searchContent"),
+    ] {
+        let mut body = json!({"useracc": a, "remarkName": "x", "friendUseracc": "nobody#x"});
+        body[field] = json!("nobody#x");
+        let answer = kith.im(call, body.clone()).await;
+        answer.fails_d("112182", &format!("{field}: users of that app are not allowed here"));
+        // The operator comes first, and may not even be of a listed app.
+        body["useracc"] = json!(format!("{}#a", DOCUMENTS.id));
+        kith.im(call, body).await.fails_d("112181", "useracc: not of this app");
+    }
+    for call in ["getFriends", "friendMessage", "setUserVerify", "getUserVerify", "getUserAvatar"] {
+        let body = json!({"useracc": format!("{}#a", DOCUMENTS.id), "addVerify": "0"});
+        kith.im(call, body).await.fails_d("112181", "useracc: not of this app");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Contract §4: getFriends.
 
 use crate::client::Client;
-use crate::friends::{full, row, user};
+use crate::friends::{DOCUMENTS, full, row, user};
 use crate::stack::shared;
 use serde_json::{Value, json};
 
@@ -152,6 +152,36 @@ async fn a_timestamp_from_the_future_is_answered_with_the_lists_clock() {
     // So nothing that happens from now on is lost.
     kith.del(&a, &friends[0], "0").await.done();
     assert_eq!(get(&kith, &a, json!({"timestamp": clock, "isUpdate": "1"})).await.0, [row([&friends[0], "0"])]);
+}
+
+#[tokio::test]
+async fn an_account_that_does_not_mean_itself_alone_is_written_in_full() {
+    let (kith, a) = (shared().await, user());
+    // A # in an account; the name of an app, of this one and of another; one that only looks like either.
+    let hash = format!("kith#{}#{}", user(), user());
+    let strange = [hash.clone(), "kith#kith".into(), full(DOCUMENTS.id), format!("kith#kith{}", user())];
+    for other in &strange {
+        let pair = json!({"useracc": a, "friendUseracc": other});
+        kith.im("importFriends", json!({"friendsList": [pair]})).await.done();
+        kith.im("addFriend", json!({"useracc": other, "friendUseracc": user()})).await.done();
+    }
+    let simple = json!({"useracc": a, "isSimpUseracc": "1"});
+    let shown = kith.im("getFriends", simple).await.friends();
+    let plain = strange[3].strip_prefix("kith#").unwrap().to_owned();
+    assert_eq!(shown, [strange[0].clone(), strange[1].clone(), strange[2].clone(), plain]);
+    // So each leads back to the same user.
+    for (shown, other) in shown.iter().zip(&strange) {
+        let ask = json!({"useracc": a, "friendUseracc": shown, "isSimpUseracc": "1"});
+        let info = kith.im("getFriendInfo", ask).await.ok_d();
+        assert_eq!(info["useracc"], json!(shown));
+        kith.im("addFriend", json!({"useracc": other, "friendUseracc": a})).await.done();
+        let batch = json!({"useraccList": [shown], "isSimpUseracc": "1"});
+        assert_eq!(kith.im("batchGetUserAvatar", batch).await.ok_d()["avatarList"][0]["useracc"], json!(shown));
+    }
+    let asker = user();
+    kith.im("addFriend", json!({"useracc": asker, "friendUseracc": hash})).await.done();
+    let list = kith.im("friendMessage", json!({"useracc": asker, "isSimpUseracc": "1"})).await;
+    assert_eq!(list.entries("inviteList", ["friendUseracc"]), [[hash]]);
 }
 
 #[tokio::test]

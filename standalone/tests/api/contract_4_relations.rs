@@ -216,6 +216,10 @@ async fn a_remark_is_the_operators_and_its_time_is_the_entrys_to_the_second() {
     answer.is(json!({"statusCode": "000000", "statusMsg": "success", "timestamp": list.timestamp()[..19]}));
     assert_eq!(list.entries("friendsList", ["remarkName"]), [row(["备注"])]);
     assert_eq!(kith.friends_of(&b).await.entries("friendsList", ["remarkName"]), [row([""])]);
+    // The same remark again changes nothing: the entry's time stays.
+    let again = json!({"useracc": a, "friendUseracc": b, "remarkName": "备注"});
+    kith.im("setFriendRemark", again).await.ok_d();
+    assert_eq!(kith.friends_of(&a).await.text, list.text);
     let longest = json!({"useracc": a, "friendUseracc": b, "remarkName": "张".repeat(64)});
     kith.im("setFriendRemark", longest).await.ok_d();
     kith.im("setFriendRemark", json!({"useracc": a, "friendUseracc": b, "remarkName": ""})).await.ok_d();

@@ -199,6 +199,58 @@ async fn flags_are_zero_or_one_and_absent_is_zero() {
     assert_eq!(kith.whole_list(&a).await, [row([&b, "0"])]);
 }
 
+/// Each field of each call, given what it cannot be: told by name and rule, in words of ours.
+#[tokio::test]
+async fn a_field_of_the_wrong_type_is_named_with_its_rule() {
+    let (kith, a, b) = (shared().await, user(), user());
+    let pair = json!({"useracc": a, "friendUseracc": b});
+    let text = |call: &str, fields: &[&str]| {
+        let with = |field: &&str| (call.to_owned(), (*field).to_owned(), "must be a string");
+        fields.iter().map(with).collect::<Vec<_>>()
+    };
+    let mut all = Vec::new();
+    all.extend(text("getFriends", &["useracc", "timestamp", "isUpdate", "isAllPage", "isSimpUseracc"]));
+    all.extend(text("friendMessage", &["useracc", "timestamp", "isSimpUseracc"]));
+    all.extend(text("getPersonInfo", &["useracc", "searchContent", "isSimpUseracc"]));
+    all.extend(text("addFriend", &["useracc", "friendUseracc", "message", "source"]));
+    all.extend(text("setFriendRemark", &["useracc", "friendUseracc", "remarkName"]));
+    all.extend(text("setUserVerify", &["useracc", "addVerify"]));
+    all.extend(text("getUserVerify", &["useracc"]));
+    all.extend(text("friendAgree", &["useracc", "friendUseracc"]));
+    all.extend(text("friendRefuse", &["useracc", "friendUseracc", "message"]));
+    all.extend(text("delFriend", &["useracc", "friendUseracc", "allDel"]));
+    all.extend(text("getFriendInfo", &["useracc", "friendUseracc", "isSimpUseracc"]));
+    all.extend(text("getUserAvatar", &["useracc", "updateTime"]));
+    all.extend(text("batchGetUserAvatar", &["isSimpUseracc"]));
+    for (call, field) in [("importFriends", "friendsList"), ("batchGetUserAvatar", "useraccList")] {
+        all.push((call.to_owned(), field.to_owned(), "must be a list"));
+    }
+    for (call, field, rule) in all {
+        for wrong in [json!({}), json!({"useracc": a}), json!([]), json!([a]), json!(true), json!(1.5)] {
+            if rule == "must be a list" && wrong.is_array() {
+                continue;
+            }
+            let mut body = json!({
+                "useracc": a, "friendUseracc": b, "searchContent": b, "remarkName": "x", "addVerify": "1",
+                "useraccList": [a]
+            });
+            body[&field] = wrong;
+            kith.im(&call, body).await.fails_d("112180", &format!("{field}: {rule}"));
+        }
+    }
+    // What is in a list is named by its place.
+    for wrong in [json!({}), json!([a]), json!(true), json!(null)] {
+        let answer = kith.im("batchGetUserAvatar", json!({"useraccList": [a, wrong]})).await;
+        answer.fails_d("112180", "useraccList[1]: must be a string");
+        let mut entry = pair.clone();
+        entry["useracc"] = wrong.clone();
+        let text = if wrong.is_null() { "missing" } else { "must be a string" };
+        let answer = kith.im("importFriends", json!({"friendsList": [pair, entry]})).await;
+        answer.fails_d("112180", &format!("friendsList[1].useracc: {text}"));
+    }
+    assert!(kith.whole_list(&a).await.is_empty());
+}
+
 #[tokio::test]
 async fn bodies_have_a_limit_and_must_be_utf8_without_nul() {
     let (kith, a) = (shared().await, user());

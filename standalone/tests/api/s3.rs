@@ -1,6 +1,24 @@
 //! An S3 server to test against: moto's, which `scripts/test.sh` starts.
 
+use crate::client::Client;
+use crate::stack::Stack;
 use service_kit::random;
+use tokio::sync::OnceCell;
+
+/// The stack with its media in S3 that tests share; each uses users of its own.
+pub async fn shared() -> Client {
+    static SHARED: OnceCell<(String, Stack)> = OnceCell::const_new();
+    let (url, _) = SHARED
+        .get_or_init(|| async {
+            let s3 = S3::bucket().await;
+            let mut settings = s3.settings("shared").to_vec();
+            settings.push(("RUST_LOG", "info"));
+            let stack = Stack::start(&settings).await;
+            (stack.url.clone(), stack)
+        })
+        .await;
+    Client::new(url)
+}
 
 pub struct S3 {
     server: String,

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Even a whole list has an end (only tombstones can make it that long); its stamp leads on to the rest.
 const MAX_ALL: i64 = 50_000;
 
+/// More entries than a page ever has are a whole list, or what has happened to one in a long time.
+const LONGEST_PAGE: usize = 100;
+
 /// A page's place in a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
@@ -72,7 +75,11 @@ impl Core {
     async fn page_of<T>(&self, rows: Vec<T>, stamp: Stamp, name: impl Fn(&T) -> &String) -> Result<Page<T>> {
         let people = rows.iter().map(|row| Person::of_row(name(row))).collect::<Result<Vec<_>>>()?;
         let keys: Vec<AccountKey> = people.iter().map(|p| p.key().clone()).collect();
-        let profiles = self.directory.get_many(&keys).await?;
+        // A whole list passes through: kept, its thousands of profiles would push out those that are needed again.
+        let profiles = match keys.len() > LONGEST_PAGE {
+            true => self.directory.pass_many(&keys).await?,
+            false => self.directory.get_many(&keys).await?,
+        };
         let entries = rows
             .into_iter()
             .zip(people)
@@ -88,7 +95,7 @@ impl Core {
 ///
 /// The clock is only read where there are no rows, and then before them: a change that is committed meanwhile is
 /// later than that clock, and so is found by whoever goes on from it.
-fn page<T>(
+pub(super) fn page<T>(
     conn: &mut DbConn,
     owner: &str,
     cursor: Option<Stamp>,

@@ -17,6 +17,11 @@ pub struct View {
     pub person: Person,
     /// `None`: there is no such account.
     pub account: Option<AccountInfo>,
+    pub relation: Relation,
+}
+
+/// What one user is to another.
+pub struct Relation {
     /// Whether he is on the viewer's list, and under what remark.
     pub is_friend: bool,
     pub remark: String,
@@ -40,33 +45,35 @@ impl From<AccountInfo> for Avatar {
 impl Core {
     /// `getPersonInfo`: of whoever has an account or appears here.
     pub async fn person(&self, viewer: &Person, person: Person) -> Result<View> {
-        let view = self.view(viewer, person).await?;
-        if view.account.is_none() {
-            let row = view.person.row();
+        let relation = self.relation(viewer, &person).await?;
+        let account = self.account(&person).await?;
+        if account.is_none() {
+            let row = person.row();
             let owner = self.db.read(move |conn| Ok(owners::find_owner(conn, &row)?)).await?;
             owner.filter(|owner| owner.is_known()).ok_or(Code::UnknownUser)?;
         }
-        Ok(view)
+        Ok(View { person, account, relation })
     }
 
-    /// `getFriendInfo`
+    /// `getFriendInfo`: whether a friend is known here, so who is none is told so whatever becomes of svc-im-auth.
     pub async fn friend(&self, viewer: &Person, friend: Person) -> Result<View> {
-        let view = self.view(viewer, friend).await?;
-        if view.is_friend { Ok(view) } else { Err(Code::NotAFriend.into()) }
+        let relation = self.relation(viewer, &friend).await?;
+        if !relation.is_friend {
+            return Err(Code::NotAFriend.into());
+        }
+        let account = self.account(&friend).await?;
+        Ok(View { person: friend, account, relation })
     }
 
-    async fn view(&self, viewer: &Person, person: Person) -> Result<View> {
+    async fn relation(&self, viewer: &Person, person: &Person) -> Result<Relation> {
         let (me, other) = (viewer.row(), person.row());
         let rows = self.db.read(move |conn| Ok(friends::list_of_pair(conn, &me, &other)?)).await?;
         let mine = rows.iter().find(|row| row.active && row.owner == viewer.row());
         let is_mutual = rows.iter().filter(|row| row.active).count() == 2;
-        let account = self.accounts(std::slice::from_ref(&person)).await?.remove(person.key());
-        Ok(View {
-            account,
+        Ok(Relation {
             is_friend: mine.is_some(),
             remark: mine.map(|row| row.remark.clone()).unwrap_or_default(),
             shows_private: viewer.key().app_id == person.key().app_id || is_mutual,
-            person,
         })
     }
 
@@ -99,6 +106,10 @@ impl Core {
     pub async fn avatars(&self, people: &[Person]) -> Result<Vec<Option<Avatar>>> {
         let mut accounts = self.accounts(people).await?;
         Ok(people.iter().map(|person| accounts.remove(person.key()).map(Avatar::from)).collect())
+    }
+
+    async fn account(&self, person: &Person) -> Result<Option<AccountInfo>> {
+        Ok(self.accounts(std::slice::from_ref(person)).await?.remove(person.key()))
     }
 
     /// Accounts themselves, past every cache.

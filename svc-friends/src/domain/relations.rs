@@ -86,6 +86,7 @@ impl Core {
         let pairs: Vec<Pair> = distinct.into_iter().collect();
         let decide =
             |ledger: &mut Ledger, pairs: &[Pair]| pairs.iter().try_for_each(|(a, b)| become_friends(ledger, a, b, ""));
+        let _turn = self.turns.take_import().await?;
         self.change(pairs, decide).await
     }
 

@@ -69,9 +69,12 @@ impl Caller {
         Ok(Person(AccountKey { app_id, uid }))
     }
 
-    /// A user as this caller writes him: the account alone within its own app, where it asked for that.
+    /// A user as this caller writes him: the account alone within its own app, where it asked for that and the
+    /// account alone, sent back, means him.
     pub fn shown(&self, person: &Person, simple: bool) -> String {
-        if simple && person.0.app_id == self.app.id { person.0.uid.as_str().to_owned() } else { person.row() }
+        let account = person.0.uid.as_str();
+        let means_him = || !account.contains('#') && self.apps.by_id(account).is_none();
+        if simple && person.0.app_id == self.app.id && means_him() { account.to_owned() } else { person.row() }
     }
 }
 

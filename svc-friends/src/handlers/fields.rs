@@ -5,9 +5,32 @@ use chrono::NaiveDateTime;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use shared_models::{Stamp, Text};
+use std::fmt;
+use std::marker::PhantomData;
 
 /// `appId#account` or the account alone.
 pub type Useracc = Text<129, 1>;
+
+/// An entry of a list that is a JSON object with the fields of `T`: an array of their values is none, though serde
+/// would take it for one.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+        d.deserialize_map(Visitor(PhantomData))
+    }
+}
 
 /// A flag that is "0" where it is absent or empty: both demos leave out flags that the document calls required.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -52,9 +52,9 @@ pub struct PersonInfo {
 impl PersonInfo {
     fn new(view: View, caller: &Caller, simple: bool, links: &Links) -> Self {
         let useracc = caller.shown(&view.person, simple);
-        let remark_name = view.remark;
+        let remark_name = view.relation.remark;
         let Some(account) = view.account else { return Self { useracc, remark_name, ..Self::empty() } };
-        let private = |field: String| if view.shows_private { field } else { String::new() };
+        let private = |field: String| if view.relation.shows_private { field } else { String::new() };
         Self {
             useracc,
             phone_number: private(account.mobile),
@@ -99,7 +99,7 @@ pub async fn get_person_info(
     let viewer = caller.operator(&req.useracc)?;
     let person = caller.other("searchContent", &req.search_content)?;
     let view = core.person(&viewer, person).await?;
-    let state = if view.is_friend { "1" } else { "0" };
+    let state = if view.relation.is_friend { "1" } else { "0" };
     let info = PersonInfo::new(view, &caller, req.is_simp_useracc.0, &links);
     Ok(Reply::new(GetPersonInfoResponse { info, state }))
 }

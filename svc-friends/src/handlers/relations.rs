@@ -1,7 +1,7 @@
 //! Becoming friends, and what comes before and after.
 
 use super::Handled;
-use super::fields::{Bit, Useracc};
+use super::fields::{Bit, Object, Useracc};
 use super::signed::{Fields, Signed};
 use crate::domain::Core;
 use actix_web::web::Data;
@@ -141,7 +141,8 @@ pub async fn set_friend_remark(
 #[serde(rename_all = "camelCase")]
 pub struct ImportFriendsRequest {
     /// 1–1000.
-    friends_list: Vec<ImportedPair>,
+    #[schema(value_type = Vec<ImportedPair>)]
+    friends_list: Vec<Object<ImportedPair>>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -159,7 +160,7 @@ struct ImportedPair {
 pub async fn import_friends(core: Data<Core>, signed: Signed<Fields<ImportFriendsRequest>>) -> Handled {
     let Signed { caller, body: Fields(req) } = signed;
     bounded("friendsList", req.friends_list.len(), MAX_IMPORT)?;
-    let people = req.friends_list.iter().enumerate().map(|(n, pair)| {
+    let people = req.friends_list.iter().enumerate().map(|(n, Object(pair))| {
         let field = |name: &str| format!("friendsList[{n}].{name}");
         let person = caller.own(&field("useracc"), &pair.useracc)?;
         Ok((person, caller.own(&field("friendUseracc"), &pair.friend_useracc)?))

@@ -12,8 +12,8 @@ use service_kit::state::State;
 use service_kit::testkit::postgres::{FreshDatabase, fresh_database};
 use shared_models::Stamp;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use svc_friends::FriendsSettings;
 use tempfile::TempDir;
 
@@ -44,10 +44,16 @@ impl Database {
     }
 }
 
+/// Whether this is the run on SQLite.
+pub fn is_sqlite_run() -> bool {
+    matches!(Database::fresh(), Database::Sqlite(_))
+}
+
 /// The service, running on threads of its own until the test process ends.
 pub struct Service {
     pub client: Client,
-    pub database: Database,
+    pub database: Arc<Database>,
+    pub identity: Identity,
     _folder: TempDir,
 }
 
@@ -64,10 +70,27 @@ impl Service {
     }
 
     pub fn with(change: impl FnOnce(&mut FriendsSettings)) -> Self {
-        let (database, folder) = (Database::fresh(), TempDir::new().unwrap());
+        Self::on(Arc::new(Database::fresh()), Identity::start(), change)
+    }
+
+    /// Without an identity service.
+    pub fn alone() -> Self {
+        Self::on(Arc::new(Database::fresh()), Identity::away(), |_| {})
+    }
+
+    /// Two on one PostgreSQL database, as replicas of one Deployment; their clocks differ.
+    pub fn replicas() -> [Self; 2] {
+        let database = Arc::new(Database::Postgres(fresh_database()));
+        let replicas = [(); 2].map(|()| Self::on(database.clone(), Identity::start(), |_| {}));
+        replicas[1].client.move_clock(-700);
+        replicas
+    }
+
+    fn on(database: Arc<Database>, identity: Identity, change: impl FnOnce(&mut FriendsSettings)) -> Self {
+        let folder = TempDir::new().unwrap();
         let mut settings = FriendsSettings { database_url: SecretUrl::new(database.url()), ..on_any_port() };
         change(&mut settings);
-        let common = common(&folder);
+        let common = common(&folder, &identity);
         let clock = Arc::new(AtomicI64::new(EXAMPLE));
         let held = clock.clone();
         let environment =
@@ -83,7 +106,7 @@ impl Service {
         let address = started.recv().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let client = Client { url: format!("http://{address}"), http, clock };
-        Self { client, database, _folder: folder }
+        Self { client, database, identity, _folder: folder }
     }
 }
 
@@ -92,22 +115,50 @@ pub fn on_any_port() -> FriendsSettings {
     FriendsSettings { listen: any, internal_listen: any, ..FriendsSettings::default() }
 }
 
-pub fn common(folder: &TempDir) -> Common {
+pub fn common(folder: &TempDir, identity: &Identity) -> Common {
     let mut common = Common { data_dir: folder.path().into(), workers: 2, ..Common::default() };
-    common.internal.im_auth = List(vec![identity()]);
+    common.internal.im_auth = List(vec![identity.url.clone()]);
     common
 }
 
 /// An identity service where nobody has an account.
-fn identity() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        let nobody = || async { HttpResponse::Ok().body(r#"{"profiles":[],"accounts":[]}"#) };
-        let server = HttpServer::new(move || App::new().default_service(web::to(nobody))).workers(1);
-        actix_rt::System::new().block_on(server.listen(listener).unwrap().run()).unwrap();
-    });
-    url
+pub struct Identity {
+    url: String,
+    asked: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Identity {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heard = asked.clone();
+        std::thread::spawn(move || {
+            let app = move || {
+                let heard = heard.clone();
+                let nobody = move |body: web::Bytes| {
+                    let body: Value = serde_json::from_slice(&body).unwrap();
+                    heard.lock().unwrap().push(body["keys"].as_array().unwrap().len());
+                    async { HttpResponse::Ok().body(r#"{"profiles":[],"accounts":[]}"#) }
+                };
+                App::new().app_data(web::PayloadConfig::new(8 << 20)).default_service(web::to(nobody))
+            };
+            let server = HttpServer::new(app).workers(1);
+            actix_rt::System::new().block_on(server.listen(listener).unwrap().run()).unwrap();
+        });
+        Self { url, asked }
+    }
+
+    fn away() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self { url, asked: Arc::default() }
+    }
+
+    /// How many users each question since the last time was about.
+    pub fn asked(&self) -> Vec<usize> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
 }
 
 impl Client {

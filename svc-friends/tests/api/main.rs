@@ -7,7 +7,10 @@
 mod concurrency;
 mod follower;
 mod helpers;
+mod imports;
+mod lists;
 mod model;
 mod properties;
+mod replicas;
 mod scale;
 mod start;

@@ -1,6 +1,6 @@
 //! What a start refuses.
 
-use crate::helpers::{Database, common, on_any_port};
+use crate::helpers::{Database, Identity, common, on_any_port};
 use service_kit::clock::Clock;
 use service_kit::service::Environment;
 use service_kit::settings::{SecretUrl, Section};
@@ -10,9 +10,9 @@ use tempfile::TempDir;
 
 #[actix_web::test]
 async fn another_utc_offset_than_the_databases_is_refused() {
-    let (database, folder) = (Database::fresh(), TempDir::new().unwrap());
+    let (database, identity, folder) = (Database::fresh(), Identity::start(), TempDir::new().unwrap());
     let start = async |offset: &str| {
-        let mut common = common(&folder);
+        let mut common = common(&folder, &identity);
         common.utc_offset = offset.parse().unwrap();
         let settings = FriendsSettings { database_url: SecretUrl::new(database.url()), ..on_any_port() };
         let environment = Environment { state: State::memory(), clock: Clock::system() };
