@@ -1,6 +1,7 @@
 //! Tests of svc-terminal-user from within, on the run's database (`KITH_TEST_STACK`): one binary, one file per area.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod following;
 mod model;
 mod replacement;
 mod world;

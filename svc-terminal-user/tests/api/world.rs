@@ -34,6 +34,12 @@ fn on_postgres() -> bool {
 
 impl World {
     pub async fn start() -> Self {
+        // Stands still now and then, so that nothing depends on its steps.
+        let now = Arc::new(AtomicI64::new(3_000_000));
+        Self::start_at(Clock::from_fn(move || Stamp(now.fetch_add(1, Ordering::Relaxed) / 3))).await
+    }
+
+    pub async fn start_at(clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let common = Common { data_dir: folder.path().to_owned(), ..Common::default() };
         let database = on_postgres().then(fresh_database);
@@ -49,9 +55,6 @@ impl World {
         let system = apps.system().id.clone();
         let lockout = Lockout::new(state.clone(), Vec::new());
         let credentials = Credentials::new(system.clone(), lockout, directory.clone(), nobody.clone());
-        // Stands still now and then, so that nothing depends on its steps.
-        let now = Arc::new(AtomicI64::new(3_000_000));
-        let clock = Clock::from_fn(move || Stamp(now.fetch_add(1, Ordering::Relaxed) / 3));
         let outbox = Outbox::builder(db.clone(), clock.clone(), Options::default()).start(&Metrics::new("test"));
         let other = apps.iter().map(|app| app.id.clone()).find(|id| *id != system).unwrap();
         let core = Core::new(Parts {
