@@ -65,7 +65,7 @@ impl Pending {
     }
 
     /// It is delivered, whatever becomes of the rest of its batch.
-    pub fn is_delivered(&self) {
+    pub fn mark_delivered(&self) {
         self.done.store(true, Ordering::Relaxed);
     }
 }
@@ -91,7 +91,7 @@ impl fmt::Display for Undelivered {
 /// Brings the other side to the current state of what some intents of one lane name.
 pub trait Deliver: Send + Sync + 'static {
     /// Delivers all or fails. What was delivered before a failure, or before the time was up, is delivered again unless
-    /// it was marked ([`Pending::is_delivered`]).
+    /// it was marked ([`Pending::mark_delivered`]).
     fn deliver<'a>(&'a self, lane: &'a str, batch: &'a [Pending]) -> BoxFuture<'a, Result<(), Undelivered>>;
 }
 

@@ -79,10 +79,7 @@ pub fn enqueue_all(conn: &mut DbConn, intents: &[Intent], now: Stamp) -> QueryRe
         }
     }
     let distinct: Vec<&Intent> = distinct.iter().filter_map(|name| newest.get(name).copied()).collect();
-    match conn {
-        DbConn::Sqlite(_) => distinct.into_iter().try_for_each(|intent| put(conn, intent, now)),
-        DbConn::Pg(c) => distinct.chunks(AT_ONCE).try_for_each(|some| many::put(c, some, now)),
-    }
+    distinct.chunks(AT_ONCE).try_for_each(|some| many::put(conn, some, now))
 }
 
 fn put(conn: &mut DbConn, intent: &Intent, now: Stamp) -> QueryResult<()> {
@@ -115,10 +112,7 @@ fn put(conn: &mut DbConn, intent: &Intent, now: Stamp) -> QueryResult<()> {
 pub(super) fn take_lanes(conn: &mut DbConn, mut lanes: Vec<(&str, &str)>, now: Stamp) -> QueryResult<()> {
     lanes.sort_unstable();
     lanes.dedup();
-    match conn {
-        DbConn::Sqlite(_) => lanes.into_iter().try_for_each(|(kind, lane)| take_lane(conn, kind, lane, now)),
-        DbConn::Pg(c) => lanes.chunks(AT_ONCE).try_for_each(|some| many::take_lanes(c, some, now)),
-    }
+    lanes.chunks(AT_ONCE).try_for_each(|some| many::take_lanes(conn, some, now))
 }
 
 /// Makes the lane if it is not there, and holds its row until the end of the transaction.

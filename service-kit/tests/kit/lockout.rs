@@ -69,3 +69,23 @@ async fn failures_are_counted_in_the_process_while_the_store_is_away() {
     }
     assert!(lockout.is_locked(&uid("a"), address(1), false).await, "and count on when it is back");
 }
+
+/// By the store's own time, which a test cannot turn: the failures are made older instead.
+#[tokio::test]
+async fn failures_count_for_15_minutes() {
+    let server = RedisServer::start();
+    let lockout = Lockout::new(State::open(&redis::settings(&server.url())).await.unwrap(), Vec::new());
+    fail(&lockout, "a", address(1), 10).await;
+    let age = |seconds: u32| {
+        let script = "for _, k in ipairs(redis.call('KEYS', '*fail:*')) do \
+            local m = redis.call('ZRANGE', k, 0, -1, 'WITHSCORES') \
+            for i = 1, #m, 2 do redis.call('ZADD', k, string.format('%.0f', m[i + 1] - ARGV[1] * 1000000), m[i]) end \
+            end return #redis.call('KEYS', '*fail:*')";
+        assert_eq!(server.command(&format!("EVAL \"{script}\" 0 {seconds}")).as_deref(), Some(":3"));
+    };
+    assert!(lockout.is_locked(&uid("a"), address(1), false).await);
+    age(14 * 60 + 45);
+    assert!(lockout.is_locked(&uid("a"), address(1), false).await, "a quarter of a minute before");
+    age(16);
+    assert!(!lockout.is_locked(&uid("a"), address(1), false).await, "and a second after");
+}

@@ -71,14 +71,14 @@ impl GroupDelivery {
         let (itself, users): (Vec<&Pending>, Vec<&Pending>) = batch.iter().partition(|p| p.key.is_empty());
         if !itself.is_empty() {
             self.rongcloud.create_group(&[&group.owner], &id, &group.name).await.map_err(trouble)?;
-            itself.into_iter().for_each(Pending::is_delivered);
+            itself.into_iter().for_each(Pending::mark_delivered);
         }
         let present: HashSet<&str> = present.iter().map(String::as_str).collect();
         let (members, others): (Vec<&Pending>, Vec<&Pending>) =
             users.into_iter().partition(|p| present.contains(p.key.as_str()));
         if !members.is_empty() {
             self.rongcloud.join_group(&uids(&members), &id, &group.name).await.map_err(trouble)?;
-            members.into_iter().for_each(Pending::is_delivered);
+            members.into_iter().for_each(Pending::mark_delivered);
         }
         if !others.is_empty() {
             self.rongcloud.quit_group(&uids(&others), &id).await.map_err(trouble)?;

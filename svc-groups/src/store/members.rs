@@ -29,13 +29,13 @@ pub fn lock_user(conn: &mut DbConn, uid: &str) -> QueryResult<()> {
 
 /// A user's memberships, counted up to `limit`; those of groups that are gone too.
 pub fn count_memberships(conn: &mut DbConn, uid: &str, limit: i64) -> QueryResult<i64> {
-    count(conn, "SELECT count(*) AS n FROM (SELECT 1 FROM memberships WHERE uid = $1 LIMIT $2) AS some", uid, limit)
+    count(conn, "SELECT count(*) AS n FROM (SELECT 1 FROM memberships WHERE uid = $1 LIMIT $2) AS joined", uid, limit)
 }
 
 /// A user's groups, counted up to `limit`.
 pub fn count_groups(conn: &mut DbConn, uid: &str, limit: i64) -> QueryResult<i64> {
     let sql = "SELECT count(*) AS n FROM (SELECT 1 FROM memberships m INNER JOIN groups g ON g.id = m.group_id \
-               WHERE m.uid = $1 LIMIT $2) AS some";
+               WHERE m.uid = $1 LIMIT $2) AS joined";
     count(conn, sql, uid, limit)
 }
 

@@ -69,8 +69,9 @@ async fn a_group_made_joined_and_left_while_the_provider_is_slow_is_told_in_part
     fake.mood(Mood::Slow(Duration::from_secs(4)));
     until("settled", Duration::from_secs(60), async || app.number("SELECT count(*) AS n FROM outbox").await == 0).await;
     assert_eq!(fake.members(id).unwrap(), ["admin", "stays"]);
-    // Each was told once.
-    let paths: Vec<String> = fake.world().calls.iter().map(|(path, _)| path.clone()).collect();
+    // What was done before the time was up is not done again; the last was cut off and is.
+    let mut paths: Vec<String> = fake.world().calls.iter().map(|(path, _)| path.clone()).collect();
+    paths.dedup_by(|a, b| a == b && a == "/group/quit.json");
     assert_eq!(paths, ["/group/create.json", "/group/join.json", "/group/quit.json"]);
     app.stop().await;
 }

@@ -175,7 +175,7 @@ impl Deliver for RekeyDelivery {
         Box::pin(async move {
             for pending in batch {
                 self.send(pending).await?;
-                pending.is_delivered();
+                pending.mark_delivered();
             }
             Ok(())
         })

@@ -109,7 +109,7 @@ impl Deliver for Stepper {
                 }
                 tokio::time::sleep(self.takes).await;
                 self.recorder.0.batches.lock().unwrap().push((lane.to_owned(), vec![pending.key.clone()]));
-                pending.is_delivered();
+                pending.mark_delivered();
             }
             Ok(())
         })
