@@ -1,8 +1,8 @@
 //! Contract §3: the group part of family C, svc-groups.
 
-use crate::client::{WRONG, escape};
-use crate::groups::{PASSWORD, usernames};
-use crate::stack::{Stack, name, shared};
+use crate::client::escape;
+use crate::groups::PASSWORD;
+use crate::stack::{Stack, shared};
 use reqwest::Method;
 use serde_json::json;
 

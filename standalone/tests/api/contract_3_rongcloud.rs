@@ -219,7 +219,8 @@ async fn an_app_whose_rongcloud_is_a_black_hole_holds_up_no_other_app() {
     hole.mood(Mood::Slow(Duration::from_secs(60)));
     for app in ["", "other"] {
         for some in keys.chunks(20) {
-            let changes = some.iter().map(|key| kith.sync_basics(key, &[("app_id", app), ("name", "new")]));
+            let pairs = [("app_id", app), ("name", "new")];
+            let changes = some.iter().map(|key| kith.sync_basics(key, &pairs));
             futures_util::future::join_all(changes).await.iter().for_each(|answer| answer.is(done()));
         }
     }
