@@ -144,6 +144,7 @@ codes! {
     AdminOnly, Forbidden, "only an administrator may do this";
     NotGroupOwner, Forbidden, "only the group's owner or an administrator may dismiss it";
     GroupFull, Conflict, "the group is full";
+    TooManyGroups, Conflict, "this user is in as many groups as one may be in";
     NotMember, Conflict, "not a member of the group";
     OwnerCannotQuit, Conflict, "the owner cannot quit the group, only dismiss it";
 

@@ -14,6 +14,9 @@ pub struct GroupsSettings {
     pub database_threads: usize,
     /// Members of one group, 1–10,000,000.
     pub max_members: u32,
+    /// Groups that one user may be in before he joins another, 1–100,000. Groups that he makes and memberships that a
+    /// replaced key brings with it count, and are refused to nobody.
+    pub max_groups_per_user: u32,
 }
 
 impl Default for GroupsSettings {
@@ -24,6 +27,7 @@ impl Default for GroupsSettings {
             database_url: SecretUrl::default(),
             database_threads: 0,
             max_members: 100_000,
+            max_groups_per_user: 5_000,
         }
     }
 }
@@ -50,6 +54,9 @@ impl Section for GroupsSettings {
     fn validate(&self) -> Result<(), String> {
         if !(1..=10_000_000).contains(&self.max_members) {
             return Err("groups.max_members: must be 1 to 10000000".into());
+        }
+        if !(1..=100_000).contains(&self.max_groups_per_user) {
+            return Err("groups.max_groups_per_user: must be 1 to 100000".into());
         }
         Ok(())
     }

@@ -16,35 +16,35 @@ pub(super) struct Claimed {
     pub failures: i32,
 }
 
-type Due = (String, String, i32);
+type Due = (String, i32);
 
-/// Claims up to `limit` lanes that are due, the longest due first.
+/// Claims up to `limit` lanes of a kind that are due, the longest due first.
 pub(super) fn claim(
     conn: &mut DbConn,
-    kinds: &[&str],
+    kind: &str,
     limit: usize,
     now: Stamp,
     until: Stamp,
     claim: &str,
 ) -> QueryResult<Vec<Claimed>> {
     let due = outbox_lanes::table
-        .filter(outbox_lanes::kind.eq_any(kinds))
+        .filter(outbox_lanes::kind.eq(kind))
         .filter(outbox_lanes::due_at.le(now.0))
         .order((outbox_lanes::due_at, outbox_lanes::lane))
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select((outbox_lanes::kind, outbox_lanes::lane, outbox_lanes::failures));
+        .select((outbox_lanes::lane, outbox_lanes::failures));
     let due: Vec<Due> = match conn {
         // Another replica's are passed over instead of waited for.
         DbConn::Pg(c) => due.for_update().skip_locked().load(c)?,
         DbConn::Sqlite(c) => due.load(c)?,
     };
     let mut claimed = Vec::with_capacity(due.len());
-    for (kind, lane, failures) in due {
-        let row = outbox_lanes::table.find((&kind, &lane)).filter(outbox_lanes::due_at.le(now.0));
+    for (lane, failures) in due {
+        let row = outbox_lanes::table.find((kind, &lane)).filter(outbox_lanes::due_at.le(now.0));
         let mine =
             diesel::update(row).set((outbox_lanes::due_at.eq(until.0), outbox_lanes::claim.eq(claim))).execute(conn)?;
         if mine == 1 {
-            claimed.push(Claimed { kind, lane, claim: claim.to_owned(), failures });
+            claimed.push(Claimed { kind: kind.to_owned(), lane, claim: claim.to_owned(), failures });
         }
     }
     Ok(claimed)

@@ -8,27 +8,33 @@
 //! Intents of one lane are delivered in their order, one batch at a time, whatever the number of replicas: a worker
 //! claims the lane for a limited time. Lanes know nothing of each other.
 //!
+//! Each kind has a worker with hands of its own, so a dead or slow receiver holds up its own kind and no other: what
+//! goes to different receivers (each app's RongCloud) must be of different kinds.
+//!
 //! Each service that uses this has the two tables of `store` among its migrations.
 
 mod admin;
 mod backoff;
 mod claim;
 mod lane;
+mod many;
 mod stats;
 mod store;
 mod worker;
 
 pub use admin::{Listed, list, retry};
-pub use store::enqueue;
+pub use store::{enqueue, enqueue_all};
 
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::metrics::Metrics;
 use futures_util::future::BoxFuture;
 use stats::Counters;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -36,7 +42,7 @@ use tokio::sync::{Notify, watch};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     /// Says who delivers it.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Intents of one lane are delivered in their order.
     pub lane: String,
     /// What within the lane; an intent that waits is the same as a new one with its key.
@@ -46,10 +52,22 @@ pub struct Intent {
 }
 
 /// An intent on its way out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Pending {
     pub key: String,
     pub detail: String,
+    done: AtomicBool,
+}
+
+impl Pending {
+    fn new(key: String, detail: String) -> Self {
+        Self { key, detail, done: AtomicBool::new(false) }
+    }
+
+    /// It is delivered, whatever becomes of the rest of its batch.
+    pub fn mark_delivered(&self) {
+        self.done.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Why a batch was not delivered.
@@ -72,14 +90,15 @@ impl fmt::Display for Undelivered {
 
 /// Brings the other side to the current state of what some intents of one lane name.
 pub trait Deliver: Send + Sync + 'static {
-    /// Delivers all or fails; what was delivered before a failure may be delivered again.
+    /// Delivers all or fails. What was delivered before a failure, or before the time was up, is delivered again unless
+    /// it was marked ([`Pending::mark_delivered`]).
     fn deliver<'a>(&'a self, lane: &'a str, batch: &'a [Pending]) -> BoxFuture<'a, Result<(), Undelivered>>;
 }
 
 /// How the worker goes about it.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Lanes at a time.
+    /// Lanes of one kind at a time.
     pub lanes: usize,
     /// A batch must be delivered within this time.
     pub delivery: Duration,
@@ -114,14 +133,16 @@ pub struct OutboxBuilder {
     db: Db,
     clock: Clock,
     options: Options,
-    kinds: BTreeMap<&'static str, Kind>,
+    kinds: Kinds,
 }
 
-#[derive(Clone)]
+type Kinds = BTreeMap<Cow<'static, str>, Kind>;
+
 struct Kind {
     /// Intents of one lane in one delivery.
     batch: usize,
     deliver: Arc<dyn Deliver>,
+    wake: Notify,
 }
 
 /// A running outbox. Cheap to clone.
@@ -132,8 +153,7 @@ struct Inner {
     db: Db,
     clock: Clock,
     options: Options,
-    kinds: BTreeMap<&'static str, Kind>,
-    wake: Notify,
+    kinds: Kinds,
     /// Set once, when the process ends.
     ending: watch::Sender<bool>,
     counters: Counters,
@@ -144,15 +164,17 @@ impl Outbox {
         OutboxBuilder { db, clock, options, kinds: BTreeMap::new() }
     }
 
-    /// After a commit that wrote intents: they are delivered now rather than with the next look.
-    pub fn wake(&self) {
-        self.0.wake.notify_one();
+    /// After a commit that wrote intents of a kind: they are delivered now rather than with the next look.
+    pub fn wake(&self, kind: &str) {
+        if let Some(kind) = self.0.kinds.get(kind) {
+            kind.wake.notify_one();
+        }
     }
 
     /// No more deliveries; those under way may end. What is left is another process's, or this one's next start.
     pub async fn stop(&self) {
         self.0.ending.send_replace(true);
-        // The worker drops its end when it is done.
+        // Each worker drops its end when it is done.
         let _ = tokio::time::timeout(self.0.options.delivery, self.0.ending.closed()).await;
     }
 }
@@ -160,23 +182,26 @@ impl Outbox {
 impl OutboxBuilder {
     /// Intents of `kind` go to `deliver`, up to `batch` of one lane at a time.
     #[must_use]
-    pub fn kind(mut self, kind: &'static str, batch: usize, deliver: impl Deliver) -> Self {
-        self.kinds.insert(kind, Kind { batch: batch.max(1), deliver: Arc::new(deliver) });
+    pub fn kind(mut self, kind: impl Into<Cow<'static, str>>, batch: usize, deliver: impl Deliver) -> Self {
+        let deliver = Arc::new(deliver);
+        self.kinds.insert(kind.into(), Kind { batch: batch.max(1), deliver, wake: Notify::new() });
         self
     }
 
-    /// Starts the worker on the current runtime. Intents of kinds that were not given stay where they are.
+    /// Starts the workers on the current runtime. Intents of kinds that were not given stay where they are.
     pub fn start(self, metrics: &Metrics) -> Outbox {
         let Self { db, clock, options, kinds } = self;
         let (ending, ended) = watch::channel(false);
         let counters = Counters::default();
-        let inner = Inner { db, clock, options, kinds, wake: Notify::new(), ending, counters };
+        let inner = Inner { db, clock, options, kinds, ending, counters };
         let outbox = Outbox(Arc::new(inner));
         metrics.read_on_scrape("kith_outbox", {
             let outbox = outbox.clone();
             move || outbox.0.counters.readings()
         });
-        tokio::spawn(outbox.clone().work(ended.clone()));
+        for kind in outbox.0.kinds.keys() {
+            tokio::spawn(outbox.clone().work(kind.clone(), ended.clone()));
+        }
         tokio::spawn(outbox.clone().count(ended));
         outbox
     }

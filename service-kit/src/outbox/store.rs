@@ -1,15 +1,21 @@
 //! Tables `outbox` (intents) and `outbox_lanes` (one row a lane that has live intents), the same in each service.
 //!
 //! Whoever adds, settles or revives intents takes the lane's row first. That row's lock is what keeps a lane from
-//! being dropped as empty while somebody adds to it, and orders the intents of a lane as their commits.
+//! being dropped as empty while somebody adds to it, and orders the intents of a lane as their commits. Whoever needs
+//! several lanes in one transaction takes them by [`take_lanes`], in one order everywhere (that of their bytes,
+//! whatever the database's collation), so that no two wait for each other in a ring.
 
-use super::Intent;
+use super::{Intent, many};
 use crate::db::DbConn;
 use crate::on_backend;
 use diesel::dsl::{case_when, count_star, min};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use shared_models::Stamp;
+use std::collections::HashMap;
+
+/// Rows of one statement.
+const AT_ONCE: usize = 1000;
 
 diesel::table! {
     outbox (id) {
@@ -52,11 +58,33 @@ pub(super) struct IntentRow {
     pub version: i64,
 }
 
-/// Writes an intent, in the transaction of the change. A dead one of the same key is revived.
+/// Writes an intent, in the transaction of the change. A dead one of the same key is revived. A transaction that
+/// writes intents of several lanes uses [`enqueue_all`].
 pub fn enqueue(conn: &mut DbConn, intent: &Intent, now: Stamp) -> QueryResult<()> {
-    take_lane(conn, intent.kind, &intent.lane, now)?;
+    take_lane(conn, &intent.kind, &intent.lane, now)?;
+    put(conn, intent, now)
+}
+
+/// Writes intents of any lanes, with few statements for many. Once in a transaction, because of the order in which
+/// lanes are taken.
+pub fn enqueue_all(conn: &mut DbConn, intents: &[Intent], now: Stamp) -> QueryResult<()> {
+    take_lanes(conn, intents.iter().map(|i| (i.kind.as_ref(), i.lane.as_str())).collect(), now)?;
+    // One statement changes a row once: of those that coalesce the newest counts, in the place of the first.
+    let mut newest: HashMap<(&str, &str, &str), &Intent> = HashMap::with_capacity(intents.len());
+    let mut distinct = Vec::with_capacity(intents.len());
+    for intent in intents {
+        let name = (intent.kind.as_ref(), intent.lane.as_str(), intent.key.as_str());
+        if newest.insert(name, intent).is_none() {
+            distinct.push(name);
+        }
+    }
+    let distinct: Vec<&Intent> = distinct.iter().filter_map(|name| newest.get(name).copied()).collect();
+    distinct.chunks(AT_ONCE).try_for_each(|some| many::put(conn, some, now))
+}
+
+fn put(conn: &mut DbConn, intent: &Intent, now: Stamp) -> QueryResult<()> {
     let row = (
-        outbox::kind.eq(intent.kind),
+        outbox::kind.eq(intent.kind.as_ref()),
         outbox::lane.eq(&intent.lane),
         outbox::key.eq(&intent.key),
         outbox::detail.eq(&intent.detail),
@@ -80,8 +108,15 @@ pub fn enqueue(conn: &mut DbConn, intent: &Intent, now: Stamp) -> QueryResult<()
     Ok(())
 }
 
+/// Takes lanes, kind and name, in their order.
+pub(super) fn take_lanes(conn: &mut DbConn, mut lanes: Vec<(&str, &str)>, now: Stamp) -> QueryResult<()> {
+    lanes.sort_unstable();
+    lanes.dedup();
+    lanes.chunks(AT_ONCE).try_for_each(|some| many::take_lanes(conn, some, now))
+}
+
 /// Makes the lane if it is not there, and holds its row until the end of the transaction.
-pub(super) fn take_lane(conn: &mut DbConn, kind: &str, lane: &str, now: Stamp) -> QueryResult<()> {
+fn take_lane(conn: &mut DbConn, kind: &str, lane: &str, now: Stamp) -> QueryResult<()> {
     let row = (
         outbox_lanes::kind.eq(kind),
         outbox_lanes::lane.eq(lane),

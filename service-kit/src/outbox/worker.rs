@@ -1,26 +1,25 @@
-//! Finds lanes that are due and has each delivered, some at a time.
+//! Finds lanes of one kind that are due and has each delivered, some at a time.
 
 use super::claim::{Claimed, claim};
 use super::{Outbox, lane};
 use crate::error::Result;
 use crate::random;
 use shared_models::Stamp;
+use std::borrow::Cow;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 impl Outbox {
     /// Until the process ends.
-    pub(super) async fn work(self, mut ending: watch::Receiver<bool>) {
-        if self.0.kinds.is_empty() {
-            return;
-        }
+    pub(super) async fn work(self, name: Cow<'static, str>, mut ending: watch::Receiver<bool>) {
+        let Some(kind) = self.0.kinds.get(&name) else { return };
         let mut running = JoinSet::new();
         while !*ending.borrow_and_update() {
             let free = self.0.options.lanes.saturating_sub(running.len());
             let mut idle = true;
             if free > 0 {
-                match self.claim(free).await {
+                match self.claim(&name, free).await {
                     Ok(claimed) => {
                         idle = claimed.len() < free;
                         for lane in claimed {
@@ -36,7 +35,7 @@ impl Outbox {
             tokio::select! {
                 Some(_) = running.join_next() => {}
                 // With no hands free only an end helps.
-                () = self.0.wake.notified(), if free > 0 => {}
+                () = kind.wake.notified(), if free > 0 => {}
                 () = tokio::time::sleep(self.0.options.poll), if free > 0 => {}
                 _ = ending.changed() => {}
             }
@@ -45,12 +44,11 @@ impl Outbox {
         while running.join_next().await.is_some() {}
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<Claimed>> {
+    async fn claim(&self, kind: &str, limit: usize) -> Result<Vec<Claimed>> {
         let now = self.0.clock.now();
         let until = later(now, self.0.options.claim);
-        let kinds: Vec<&'static str> = self.0.kinds.keys().copied().collect();
-        let token = random::hex(8);
-        self.0.db.transaction(move |conn| Ok(claim(conn, &kinds, limit, now, until, &token)?)).await
+        let (kind, token) = (kind.to_owned(), random::hex(8));
+        self.0.db.transaction(move |conn| Ok(claim(conn, &kind, limit, now, until, &token)?)).await
     }
 }
 

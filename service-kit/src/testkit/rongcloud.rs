@@ -27,6 +27,10 @@ pub enum Mood {
     Refuses(u16, i64),
     /// Does what it is told, and breaks off in the middle of its answer.
     CutsShort,
+    /// Answers for ever.
+    Endless,
+    /// Does what `/group/sync.json` tells it so much later, and never answers that; kind otherwise.
+    HearsSyncLate(Duration),
 }
 
 /// What it was told.
@@ -132,6 +136,13 @@ async fn serve(req: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpRespo
     if let Mood::Refuses(status, code) = mood {
         return answer(status, &format!(r#"{{"code":{code},"errorMessage":"as asked"}}"#));
     }
+    let is_never_answered = match mood {
+        Mood::HearsSyncLate(by) if req.path() == "/group/sync.json" => {
+            tokio::time::sleep(by).await;
+            true
+        }
+        _ => false,
+    };
     let text = {
         let mut world = shared.world.lock().unwrap_or_else(PoisonError::into_inner);
         if is_signed(&req) {
@@ -141,12 +152,19 @@ async fn serve(req: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpRespo
             Err((401, 1004))
         }
     };
+    if is_never_answered {
+        std::future::pending::<()>().await;
+    }
     match (mood, text) {
         (_, Err((status, code))) => answer(status, &format!(r#"{{"code":{code},"errorMessage":"refused"}}"#)),
         (Mood::CutsShort, Ok(text)) => {
             let part = Bytes::from(text.into_bytes()).slice(..8);
             let broken = stream::iter([Ok(part), Err(std::io::Error::other("cut short"))]);
             HttpResponse::Ok().content_type("application/json").streaming(broken.boxed_local())
+        }
+        (Mood::Endless, Ok(_)) => {
+            let spaces = stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 1024])));
+            HttpResponse::Ok().content_type("application/json").streaming(spaces.boxed_local())
         }
         (Mood::Slow(by), Ok(text)) => {
             tokio::time::sleep(by).await;
@@ -177,7 +195,10 @@ fn act(world: &mut World, path: &str, body: &[u8]) -> Result<String, (u16, i64)>
     let need = |name: &str| get(name).filter(|v| !v.is_empty()).ok_or((400, 1002));
     let users = || form.iter().filter(|(k, _)| k == "userId").map(|(_, v)| v.clone());
     let user = need("userId")?;
-    // What the real one takes as a user id.
+    // What the real one takes as a portrait, and as a user id.
+    if get("portraitUri").is_some_and(|portrait| portrait.len() > 1024) {
+        return Err((400, 1002));
+    }
     let is_plain = |u: &String| u.len() <= 64 && u.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=-_".contains(&b));
     if !users().all(|u| is_plain(&u)) || users().count() > 1000 {
         return Err((400, 1002));

@@ -88,3 +88,23 @@ async fn an_attempt_that_is_made_again_is_counted_once_with_and_without_the_stor
         assert!(lockout.is_locked(&uid(name), address(1), false).await, "{name}");
     }
 }
+
+/// By the store's own time, which a test cannot turn: the failures are made older instead.
+#[tokio::test]
+async fn failures_count_for_15_minutes() {
+    let server = RedisServer::start();
+    let lockout = Lockout::new(State::open(&redis::settings(&server.url())).await.unwrap(), Vec::new());
+    fail(&lockout, "a", address(1), 10).await;
+    let age = |seconds: u32| {
+        let script = "for _, k in ipairs(redis.call('KEYS', '*fail:*')) do \
+            local m = redis.call('ZRANGE', k, 0, -1, 'WITHSCORES') \
+            for i = 1, #m, 2 do redis.call('ZADD', k, string.format('%.0f', m[i + 1] - ARGV[1] * 1000000), m[i]) end \
+            end return #redis.call('KEYS', '*fail:*')";
+        assert_eq!(server.command(&format!("EVAL \"{script}\" 0 {seconds}")).as_deref(), Some(":3"));
+    };
+    assert!(lockout.is_locked(&uid("a"), address(1), false).await);
+    age(14 * 60 + 45);
+    assert!(lockout.is_locked(&uid("a"), address(1), false).await, "a quarter of a minute before");
+    age(16);
+    assert!(!lockout.is_locked(&uid("a"), address(1), false).await, "and a second after");
+}

@@ -3,6 +3,7 @@
 use service_kit::Code;
 use service_kit::Error;
 use service_kit::clock::Clock;
+use service_kit::outbox::Options;
 use service_kit::rongcloud::{RongCloud, Trouble};
 use service_kit::settings::RongCloudSettings;
 use service_kit::testkit::rongcloud::{FakeRongCloud, Mood, dead_host};
@@ -65,6 +66,7 @@ async fn each_misbehaviour_has_its_meaning() {
         (Mood::Refuses(500, 1000), "away"),
         (Mood::Refuses(503, 503), "away"),
         (Mood::CutsShort, "away"),
+        (Mood::Endless, "away"),
     ] {
         fake.mood(mood);
         let got = match rc.join_group(&["u"], "1", "g").await.unwrap_err() {
@@ -115,4 +117,24 @@ async fn a_refusal_is_not_asked_again_elsewhere() {
     let rc = client(&FakeRongCloud::settings_with(vec![first.url(), second.url()]));
     assert!(matches!(rc.get_token("u", "n", "").await, Err(Trouble::Refused { code: 1002, .. })));
     assert!(second.world().calls.is_empty());
+}
+
+#[tokio::test]
+async fn a_background_call_is_given_up_before_the_outbox_gives_the_delivery_up() {
+    let fake = FakeRongCloud::start();
+    fake.mood(Mood::Slow(Duration::from_secs(60)));
+    let began = Instant::now();
+    let late = client(&fake.settings()).refresh_user("u", "n", "").await.unwrap_err();
+    assert!(matches!(late, Trouble::Unavailable(_)), "{late:?}");
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(5) && took < Options::default().delivery, "{took:?}");
+}
+
+#[tokio::test]
+async fn in_the_background_too_the_next_host_is_asked_in_time() {
+    let (first, second) = (FakeRongCloud::start(), FakeRongCloud::start());
+    first.mood(Mood::Slow(Duration::from_secs(60)));
+    let rc = client(&FakeRongCloud::settings_with(vec![dead_host(), first.url(), second.url()]));
+    rc.join_group(&["u"], "1", "g").await.unwrap();
+    assert_eq!(second.members(1).unwrap(), ["u"]);
 }

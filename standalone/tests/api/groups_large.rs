@@ -1,4 +1,5 @@
-//! A group of 100,000: what it costs, in time and memory.
+//! A group of 100,000: its list in bounded memory, and that it holds nobody up. That a call costs there what it costs in
+//! a small group is a matter of the statements' plans (`svc-groups/tests/api/plans.rs`); times are printed for people.
 #![expect(clippy::print_stderr, reason = "figures for people")]
 
 use crate::groups::{Bearer, execute, number};
@@ -80,7 +81,7 @@ fn memory_of(pid: u32, what: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_of_100_000_costs_what_a_small_one_costs_and_is_listed_in_bounded_memory() {
+async fn a_group_of_100_000_is_listed_in_bounded_memory_and_holds_nobody_up() {
     let mut stack = Stack::start(&[("KITH__GROUPS__MAX_MEMBERS", "100001"), ("RUST_LOG", "warn")]).await;
     let kith = stack.client();
     let admin = kith.bearer(json!({"isAdmin": true})).await;
@@ -91,9 +92,7 @@ async fn a_group_of_100_000_costs_what_a_small_one_costs_and_is_listed_in_bounde
     }
     fill(&stack, large).await;
 
-    let mut figures = Vec::new();
-    for (name, last) in [("small", 1), ("large", MANY / 20)] {
-        let id = if name == "small" { small } else { large };
+    for (name, id, last) in [("small", small, 1), ("large", large, MANY / 20)] {
         let info = median(async || drop(kith.group_info(id).await.ok_c())).await;
         let change = median(async || {
             user.on(id, "group_join").await.ok_c();
@@ -104,16 +103,6 @@ async fn a_group_of_100_000_costs_what_a_small_one_costs_and_is_listed_in_bounde
         let middle = median(async || assert_eq!(page(&user, id, last.div_ceil(2)).await, 20)).await;
         let end = median(async || assert_eq!(page(&user, id, last).await, 20)).await;
         eprintln!("{name}: info {info:?}, join and quit {change:?}, page {first:?}, middle {middle:?}, last {end:?}");
-        figures.push([info, change, first, middle, end]);
-    }
-    for (what, (few, many)) in ["info", "join and quit", "page 1", "middle page", "last page"]
-        .iter()
-        .zip(figures[0].iter().zip(figures[1].iter()))
-    {
-        assert!(
-            *many < *few * 2 + Duration::from_millis(5),
-            "{what}: {few:?} in a small group, {many:?} in a large one"
-        );
     }
 
     // The whole list.

@@ -1,11 +1,11 @@
 //! Groups from their making to their end.
 
 use super::Core;
-use super::provider::{group_intent, member_intent};
+use super::provider::{GROUP, group_intent, member_intent};
 use crate::store::groups as store;
 use crate::store::groups::GroupRow;
 use crate::store::members;
-use service_kit::outbox::enqueue;
+use service_kit::outbox::{enqueue, enqueue_all};
 use service_kit::{Code, Error, Result};
 use shared_models::GroupId;
 use shared_models::internal::Identity;
@@ -29,13 +29,12 @@ impl Core {
                 let id = GroupId(store::insert_group(conn, &name, &uid, now)?);
                 members::insert_membership(conn, id, &uid, 1, now)?;
                 if has_provider {
-                    enqueue(conn, &group_intent(id, &uid), now)?;
-                    enqueue(conn, &member_intent(id, &uid), now)?;
+                    enqueue_all(conn, &[group_intent(id, &uid), member_intent(id, &uid)], now)?;
                 }
                 Ok(id)
             })
             .await?;
-        self.outbox.wake();
+        self.outbox.wake(GROUP);
         Ok(id)
     }
 
@@ -55,7 +54,7 @@ impl Core {
                 Ok(())
             })
             .await?;
-        self.outbox.wake();
+        self.outbox.wake(GROUP);
         self.dismissed.notify_one();
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Joining and quitting.
 
 use super::Core;
-use super::provider::{member_intent, sync_intent};
+use super::provider::{GROUP, SYNC, member_intent, sync_intent};
 use crate::store::{groups, members as store};
 use service_kit::db::DbConn;
 use service_kit::outbox::enqueue;
@@ -20,16 +20,20 @@ impl Core {
             Some(true) => return Ok(()),
             Some(false) => {}
         }
-        let (now, max_members, has_provider) = (self.clock.now(), self.max_members, self.has_provider);
+        let (now, has_provider) = (self.clock.now(), self.has_provider);
+        let (max_members, max_groups) = (self.max_members, self.max_groups_per_user);
         self.db
             .transaction(move |conn| {
-                if join(conn, id, &uid, max_members, now)? && has_provider {
+                // Taken before the group's row, so that nobody waits for the group because of us.
+                store::lock_user(conn, &uid)?;
+                let is_full = has_as_many(conn, &uid, max_groups)?;
+                if join(conn, id, &uid, max_members, is_full, now)? && has_provider {
                     enqueue(conn, &member_intent(id, &uid), now)?;
                 }
                 Ok(())
             })
             .await?;
-        self.outbox.wake();
+        self.outbox.wake(GROUP);
         Ok(())
     }
 
@@ -51,7 +55,7 @@ impl Core {
                 Ok(())
             })
             .await?;
-        self.outbox.wake();
+        self.outbox.wake(GROUP);
         Ok(())
     }
 
@@ -62,18 +66,26 @@ impl Core {
         }
         let (intent, now) = (sync_intent(who.uid.as_str()), self.clock.now());
         self.db.transaction(move |conn| Ok(enqueue(conn, &intent, now)?)).await?;
-        self.outbox.wake();
+        self.outbox.wake(SYNC);
         Ok(())
     }
 }
 
-/// `false`: was a member already.
-fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, now: Stamp) -> Result<bool> {
-    let Some(place) = store::take_place(conn, id, max_members)? else {
+/// Whether a user, whom the caller has locked, is in `max` groups or more.
+fn has_as_many(conn: &mut DbConn, uid: &str, max: i64) -> Result<bool> {
+    // Memberships of groups that are gone count for nothing, and are looked for only where it matters.
+    Ok(store::count_memberships(conn, uid, max)? >= max && store::count_groups(conn, uid, max)? >= max)
+}
+
+/// `false`: was a member already. `is_full`: the user is in as many groups as he may be.
+fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, is_full: bool, now: Stamp) -> Result<bool> {
+    let place = if is_full { None } else { store::take_place(conn, id, max_members)? };
+    let Some(place) = place else {
         // Full, gone, or the last place was given to the same user a moment ago.
         return match groups::find_standing(conn, id, uid)? {
             None => Err(Code::UnknownGroup.into()),
             Some(true) => Ok(false),
+            Some(false) if is_full => Err(Code::TooManyGroups.into()),
             Some(false) => Err(Code::GroupFull.into()),
         };
     };

@@ -34,6 +34,7 @@ pub struct Parts {
     /// Groups are always of this app (contract §3).
     pub system_app: AppId,
     pub max_members: i64,
+    pub max_groups_per_user: i64,
     /// Groups were dismissed: their memberships are to be deleted.
     pub dismissed: Notify,
 }

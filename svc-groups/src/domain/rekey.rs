@@ -1,11 +1,12 @@
 //! Memberships follow a terminal user who changed his key (contract §1, `tu_rk_replace_from_tn`).
 
 use super::Core;
-use super::provider::member_intent;
+use super::provider::{GROUP, member_intent};
+use crate::store::rekey::Held;
 use crate::store::{members, rekey as store};
 use service_kit::Result;
 use service_kit::db::DbConn;
-use service_kit::outbox::enqueue;
+use service_kit::outbox::{Intent, enqueue_all};
 use shared_models::internal::RekeyRequest;
 use shared_models::{GroupId, Stamp};
 use std::collections::HashSet;
@@ -24,22 +25,22 @@ impl Core {
                 if old == new {
                     return Ok(());
                 }
-                for id in rekey(conn, old, new, request.before)? {
-                    if has_provider {
-                        enqueue(conn, &member_intent(id, old), now)?;
-                        enqueue(conn, &member_intent(id, new), now)?;
-                    }
+                let changed = rekey(conn, old, new, request.before)?;
+                if has_provider {
+                    let of_group = |id: i64| [old, new].map(|uid| member_intent(GroupId(id), uid));
+                    let intents: Vec<Intent> = changed.into_iter().flat_map(of_group).collect();
+                    enqueue_all(conn, &intents, now)?;
                 }
                 Ok(())
             })
             .await?;
-        self.outbox.wake();
+        self.outbox.wake(GROUP);
         Ok(())
     }
 }
 
-/// The groups whose members changed.
-fn rekey(conn: &mut DbConn, old: &str, new: &str, before: Stamp) -> Result<Vec<GroupId>> {
+/// The groups whose members changed. Few statements, however many groups there are.
+fn rekey(conn: &mut DbConn, old: &str, new: &str, before: Stamp) -> Result<Vec<i64>> {
     let touched = store::list_groups_of(conn, [old, new])?;
     store::lock_groups(conn, &touched)?;
     // Looked at under the locks; what either joins from here on waits for us, or is in another group.
@@ -48,36 +49,23 @@ fn rekey(conn: &mut DbConn, old: &str, new: &str, before: Stamp) -> Result<Vec<G
         return Ok(Vec::new());
     }
     let locked: HashSet<i64> = touched.into_iter().collect();
-    let mut changed = Vec::new();
-    let mut kept = HashSet::new();
-    for held in store::list_held(conn, new)?.into_iter().filter(|h| locked.contains(&h.group_id)) {
-        if held.joined_at >= before.0 || held.owner == new {
-            kept.insert(held.group_id);
-        } else {
-            leave(conn, GroupId(held.group_id), new)?;
-            changed.push(GroupId(held.group_id));
-        }
-    }
-    for held in moving.into_iter().filter(|h| locked.contains(&h.group_id)) {
-        let id = GroupId(held.group_id);
-        if kept.contains(&held.group_id) {
-            // Both are in it, and one membership is left: the one that was kept.
-            leave(conn, id, old)?;
-        } else {
-            store::move_membership(conn, id, old, new)?;
-        }
-        if held.owner == old {
-            store::move_ownership(conn, id, old, new)?;
-        }
-        changed.push(id);
-    }
+    let is_locked = |held: &Held| locked.contains(&held.group_id);
+    let (kept, left): (Vec<Held>, Vec<Held>) = store::list_held(conn, new)?
+        .into_iter()
+        .filter(is_locked)
+        .partition(|held| held.joined_at >= before.0 || held.owner == new);
+    let kept: HashSet<i64> = kept.into_iter().map(|held| held.group_id).collect();
+    let left: Vec<i64> = left.into_iter().map(|held| held.group_id).collect();
+    members::delete_memberships(conn, &left, new)?;
+    // Where both are in a group, one membership is left: the one that was kept.
+    let moving: Vec<Held> = moving.into_iter().filter(is_locked).collect();
+    let (doubled, moved): (Vec<i64>, Vec<i64>) = moving.iter().map(|h| h.group_id).partition(|id| kept.contains(id));
+    members::delete_memberships(conn, &doubled, old)?;
+    store::move_memberships(conn, &moved, old, new)?;
+    let owned: Vec<i64> = moving.iter().filter(|held| held.owner == old).map(|held| held.group_id).collect();
+    store::move_ownership(conn, &owned, old, new)?;
+    let mut changed = [left, doubled, moved].concat();
     changed.sort_unstable();
     changed.dedup();
     Ok(changed)
-}
-
-fn leave(conn: &mut DbConn, id: GroupId, uid: &str) -> Result<()> {
-    members::uncount(conn, id)?;
-    members::delete_membership(conn, id, uid)?;
-    Ok(())
 }

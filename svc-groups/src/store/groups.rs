@@ -1,5 +1,6 @@
 //! Table `groups`, and what is left of groups that are gone.
 
+use super::AT_ONCE;
 use super::schema::{dismissed_groups, groups, membership_blocks, memberships};
 use diesel::dsl::exists;
 use diesel::prelude::*;
@@ -30,6 +31,15 @@ pub fn insert_group(conn: &mut DbConn, name: &str, owner: &str, now: Stamp) -> Q
 
 pub fn find_group(conn: &mut DbConn, GroupId(id): GroupId) -> QueryResult<Option<GroupRow>> {
     groups::table.find(id).select(GroupRow::as_select()).first(conn).optional()
+}
+
+/// Those of `ids` that are groups.
+pub fn list_existing(conn: &mut DbConn, ids: &[i64]) -> QueryResult<Vec<i64>> {
+    let mut existing = Vec::with_capacity(ids.len());
+    for some in ids.chunks(AT_ONCE) {
+        existing.extend(groups::table.filter(groups::id.eq_any(some)).select(groups::id).load::<i64>(conn)?);
+    }
+    Ok(existing)
 }
 
 /// Whether the user is a member; `None` if there is no such group.

@@ -1,9 +1,12 @@
 //! Who is in a group. Every change first takes the group's row, which serialises changes of one group and keeps a
 //! dismissed group from gaining members.
 
+use super::AT_ONCE;
 use super::schema::{groups, membership_blocks, memberships};
 use diesel::prelude::*;
 use diesel::query_dsl::methods::FilterDsl;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
 use service_kit::db::DbConn;
 use service_kit::on_backend;
 use shared_models::{GroupId, Stamp};
@@ -11,6 +14,40 @@ use shared_models::{GroupId, Stamp};
 /// So many places are counted together (`membership_blocks`): a page costs at most one row a block and one index
 /// entry a place of one block.
 pub const BLOCK: i64 = 512;
+
+/// Takes the user, so that his joins come one after another, until the end of the transaction: before any group's
+/// row. SQLite has one writer anyway.
+pub fn lock_user(conn: &mut DbConn, uid: &str) -> QueryResult<()> {
+    match conn {
+        DbConn::Sqlite(_) => Ok(()),
+        DbConn::Pg(c) => {
+            let lock = sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
+            RunQueryDsl::execute(lock.bind::<Text, _>(uid), c).map(drop)
+        }
+    }
+}
+
+/// A user's memberships, counted up to `limit`; those of groups that are gone too.
+pub fn count_memberships(conn: &mut DbConn, uid: &str, limit: i64) -> QueryResult<i64> {
+    count(conn, "SELECT count(*) AS n FROM (SELECT 1 FROM memberships WHERE uid = $1 LIMIT $2) AS joined", uid, limit)
+}
+
+/// A user's groups, counted up to `limit`.
+pub fn count_groups(conn: &mut DbConn, uid: &str, limit: i64) -> QueryResult<i64> {
+    let sql = "SELECT count(*) AS n FROM (SELECT 1 FROM memberships m INNER JOIN groups g ON g.id = m.group_id \
+               WHERE m.uid = $1 LIMIT $2) AS joined";
+    count(conn, sql, uid, limit)
+}
+
+fn count(conn: &mut DbConn, sql: &str, uid: &str, limit: i64) -> QueryResult<i64> {
+    #[derive(QueryableByName)]
+    struct Counted {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+    let query = sql_query(sql).bind::<Text, _>(uid).bind::<BigInt, _>(limit);
+    Ok(RunQueryDsl::get_result::<Counted>(query, conn)?.n)
+}
 
 /// Counts one more member and gives him the next place; `None` if the group is full or there is none.
 pub fn take_place(conn: &mut DbConn, GroupId(id): GroupId, max_members: i64) -> QueryResult<Option<i64>> {
@@ -86,11 +123,40 @@ pub fn delete_membership(conn: &mut DbConn, GroupId(id): GroupId, uid: &str) -> 
     Ok(true)
 }
 
+/// Ends a user's memberships of these groups, whose rows the caller holds, and counts them out.
+pub fn delete_memberships(conn: &mut DbConn, ids: &[i64], uid: &str) -> QueryResult<()> {
+    for some in ids.chunks(AT_ONCE) {
+        let mine = FilterDsl::filter(memberships::table, memberships::uid.eq(uid));
+        let mut gone: Vec<(i64, i64)> = diesel::delete(FilterDsl::filter(mine, memberships::group_id.eq_any(some)))
+            .returning((memberships::place, memberships::group_id))
+            .get_results(conn)?;
+        gone.iter_mut().for_each(|(place, _)| *place /= BLOCK);
+        gone.sort_unstable();
+        let left: Vec<i64> = gone.iter().map(|(_, id)| *id).collect();
+        diesel::update(FilterDsl::filter(groups::table, groups::id.eq_any(left)))
+            .set(groups::members.eq(groups::members - 1))
+            .execute(conn)?;
+        // A user has one place in a group; most are in the same few blocks of theirs.
+        for same in gone.chunk_by(|a, b| a.0 == b.0) {
+            let block = same.first().map_or(0, |(block, _)| *block);
+            let ids: Vec<i64> = same.iter().map(|(_, id)| *id).collect();
+            let blocks = FilterDsl::filter(
+                membership_blocks::table,
+                membership_blocks::block.eq(block).and(membership_blocks::group_id.eq_any(ids)),
+            );
+            diesel::update(blocks.clone())
+                .set(membership_blocks::members.eq(membership_blocks::members - 1))
+                .execute(conn)?;
+            diesel::delete(FilterDsl::filter(blocks, membership_blocks::members.le(0))).execute(conn)?;
+        }
+    }
+    Ok(())
+}
+
 /// Those of `uids` that are members.
 pub fn list_present(conn: &mut DbConn, GroupId(id): GroupId, uids: &[String]) -> QueryResult<Vec<String>> {
     let mut present = Vec::with_capacity(uids.len());
-    // SQLite limits the number of variables.
-    for chunk in uids.chunks(500) {
+    for chunk in uids.chunks(AT_ONCE) {
         let some =
             FilterDsl::filter(memberships::table, memberships::group_id.eq(id).and(memberships::uid.eq_any(chunk)));
         present.extend(QueryDsl::select(some, memberships::uid).load::<String>(conn)?);

@@ -9,6 +9,9 @@ mod schema;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use service_kit::db::Migrations;
 
+/// Values in one statement: SQLite limits the number of variables.
+const AT_ONCE: usize = 500;
+
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 

@@ -1,10 +1,11 @@
 //! Table `rekeyings`, and moving memberships from one user to another.
 
+use super::AT_ONCE;
 use super::schema::{groups, memberships, rekeyings};
 use diesel::prelude::*;
 use service_kit::db::DbConn;
 use service_kit::on_backend;
-use shared_models::{GroupId, Stamp};
+use shared_models::Stamp;
 
 /// A membership as re-keying looks at it.
 #[derive(Debug, Clone, Queryable)]
@@ -62,11 +63,19 @@ pub fn list_held(conn: &mut DbConn, uid: &str) -> QueryResult<Vec<Held>> {
         .load(conn)
 }
 
-/// The membership keeps its place and its date.
-pub fn move_membership(conn: &mut DbConn, GroupId(id): GroupId, old: &str, new: &str) -> QueryResult<usize> {
-    diesel::update(memberships::table.find((id, old))).set(memberships::uid.eq(new)).execute(conn)
+/// The memberships keep their places and dates.
+pub fn move_memberships(conn: &mut DbConn, ids: &[i64], old: &str, new: &str) -> QueryResult<()> {
+    for some in ids.chunks(AT_ONCE) {
+        let of_old = memberships::table.filter(memberships::uid.eq(old)).filter(memberships::group_id.eq_any(some));
+        diesel::update(of_old).set(memberships::uid.eq(new)).execute(conn)?;
+    }
+    Ok(())
 }
 
-pub fn move_ownership(conn: &mut DbConn, GroupId(id): GroupId, old: &str, new: &str) -> QueryResult<usize> {
-    diesel::update(groups::table.find(id).filter(groups::owner.eq(old))).set(groups::owner.eq(new)).execute(conn)
+pub fn move_ownership(conn: &mut DbConn, ids: &[i64], old: &str, new: &str) -> QueryResult<()> {
+    for some in ids.chunks(AT_ONCE) {
+        let of_old = groups::table.filter(groups::id.eq_any(some)).filter(groups::owner.eq(old));
+        diesel::update(of_old).set(groups::owner.eq(new)).execute(conn)?;
+    }
+    Ok(())
 }

@@ -12,9 +12,11 @@ use service_kit::service::Environment;
 use service_kit::settings::{Common, List, SecretUrl};
 use service_kit::state::State;
 use service_kit::testkit::postgres::{FreshDatabase, fresh_database};
+use service_kit::testkit::rongcloud::FakeRongCloud;
 use shared_models::internal::{Identity, ProfilesRequest, ProfilesResponse, RekeyRequest, VerifyPasswordRequest};
 use shared_models::{AppId, Profile, Stamp, Text, Uid};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 use svc_groups::GroupsSettings;
 use tempfile::TempDir;
 
@@ -84,13 +86,30 @@ async fn identity() -> SocketAddr {
 
 impl TestApp {
     pub async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_, _| {}).await
+    }
+
+    /// With RongCloud as the system app's provider.
+    pub async fn start_beside(backend: Backend, fake: &FakeRongCloud) -> Self {
+        let rongcloud = fake.settings();
+        Self::start_with(backend, |common, _| {
+            common.apps = common.effective_apps();
+            common.public_base_url = "http://im.localhost".into();
+            common.apps.get_mut("kith").unwrap().rongcloud = Some(rongcloud);
+        })
+        .await
+    }
+
+    pub async fn start_with(backend: Backend, tune: impl FnOnce(&mut Common, &mut GroupsSettings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = (backend == Backend::Postgres).then(fresh_database);
         let mut common = Common { data_dir: folder.path().to_owned(), workers: 2, ..Common::default() };
         common.internal.im_auth = List(vec![format!("http://{}", identity().await)]);
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let database_url = database.as_ref().map_or_else(SecretUrl::default, |d| SecretUrl::new(d.url()));
-        let settings = GroupsSettings { listen: any, internal_listen: any, database_url, ..GroupsSettings::default() };
+        let mut settings =
+            GroupsSettings { listen: any, internal_listen: any, database_url, ..GroupsSettings::default() };
+        tune(&mut common, &mut settings);
         let environment = Environment { state: State::memory(), clock: Clock::system() };
         let running = svc_groups::server::start_in(common.clone(), settings.clone(), environment).await.unwrap();
         let db = svc_groups::server::database(&common, &settings).await.unwrap();
@@ -169,6 +188,23 @@ impl TestApp {
         self.db.read(move |conn| Ok(sql_query(&sql).get_result::<Row>(conn)?.n)).await.unwrap()
     }
 
+    /// The service's own metric of this name.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.http.get(format!("{}/metrics", self.internal)).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find(|l| l.starts_with(&format!("{name}{{"))).unwrap_or_else(|| panic!("{text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Numbers from 1 to `last`, as a table with the column `n`.
+    pub fn numbers(backend: Backend, last: usize) -> String {
+        match backend {
+            Backend::Postgres => format!("(SELECT n FROM generate_series(1, {last}) AS t(n))"),
+            Backend::Sqlite => format!(
+                "(WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < {last}) SELECT n FROM t)"
+            ),
+        }
+    }
+
     pub async fn execute(&self, sql: &str) {
         let sql = sql.to_owned();
         self.db.transaction(move |conn| Ok(sql_query(&sql).execute(conn).map(drop)?)).await.unwrap();
@@ -196,7 +232,15 @@ pub fn now() -> Stamp {
     Clock::system().now()
 }
 
+pub async fn until(what: &str, within: Duration, mut check: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !check().await {
+        assert!(began.elapsed() < within, "not within {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Long enough for the clock to show another millisecond.
 pub async fn moment() {
-    tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+    tokio::time::sleep(Duration::from_millis(3)).await;
 }

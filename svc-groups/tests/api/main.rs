@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod helpers;
+mod limits;
 mod members;
 mod plans;
+mod provider;
 mod rekey;
+mod rekey_large;

@@ -1,4 +1,5 @@
-//! That lists are read from indexes alone, on both databases; and that both have the same migrations.
+//! That what a call does costs the same in a group of any size: each statement is a search in an index, on both
+//! databases, and lists are read from indexes alone. And that both have the same migrations.
 
 use crate::helpers::{Backend, TestApp};
 use crate::on_both;
@@ -7,6 +8,9 @@ use service_kit::db::DbConn;
 
 on_both! {
     lists_are_read_from_indexes_alone
+    info_join_and_quit_are_searches_by_key
+    a_page_reads_the_same_number_of_rows_wherever_it_is
+    due_lanes_are_found_by_their_kind
 }
 
 /// The statements of `store`, as Diesel writes them.
@@ -52,25 +56,91 @@ async fn lists_are_read_from_indexes_alone(backend: Backend) {
     app.stop().await;
 }
 
-async fn fill(app: &TestApp, backend: Backend) {
-    let rows = match backend {
-        Backend::Postgres => "SELECT n FROM generate_series(1, 20000) AS t(n)",
-        Backend::Sqlite => {
-            "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 20000) SELECT n FROM t"
+/// What group_get_info, group_join and group_quit say, as Diesel writes it.
+const BY_KEY: [&str; 9] = [
+    "SELECT id, name, owner, members FROM groups WHERE id = 1",
+    "SELECT EXISTS (SELECT 1 FROM memberships WHERE group_id = 1 AND uid = 'u7') FROM groups WHERE id = 1",
+    "SELECT count(*) FROM (SELECT 1 FROM memberships WHERE uid = 'u7' LIMIT 5000) AS s",
+    "SELECT count(*) FROM (SELECT 1 FROM memberships m INNER JOIN groups g ON g.id = m.group_id WHERE m.uid = 'u7' \
+     LIMIT 5000) AS s",
+    "UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = 1 AND members < 100000",
+    "UPDATE groups SET members = members - 1 WHERE id = 1 AND owner <> 'u7'",
+    "DELETE FROM memberships WHERE group_id = 1 AND uid = 'u7'",
+    "UPDATE membership_blocks SET members = members - 1 WHERE group_id = 1 AND block = 3",
+    "DELETE FROM membership_blocks WHERE group_id = 1 AND block = 3",
+];
+
+async fn info_join_and_quit_are_searches_by_key(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    fill(&app, backend).await;
+    for statement in BY_KEY {
+        let text = explain(&app, statement).await.join("\n");
+        match backend {
+            Backend::Postgres => assert!(text.contains("Index") && !text.contains("Seq Scan"), "{statement}\n{text}"),
+            // "SCAN CONSTANT ROW" and the like read no table.
+            Backend::Sqlite => assert!(
+                text.contains("SEARCH")
+                    && !["groups", "memberships", "m", "g"].iter().any(|t| text.contains(&format!("SCAN {t}"))),
+                "{statement}\n{text}"
+            ),
         }
-    };
+    }
+    app.stop().await;
+}
+
+/// PostgreSQL counts the rows that each step of a plan brought; SQLite's plan is the same (above).
+async fn a_page_reads_the_same_number_of_rows_wherever_it_is(backend: Backend) {
+    if backend == Backend::Sqlite {
+        return;
+    }
+    let app = TestApp::start(backend).await;
+    fill(&app, backend).await;
+    // As `list_page` asks: the blocks before are passed over by their counts, so never more than a block is skipped.
+    for (from, skip) in [(0, 0), (0, 511), (2560, 13), (4608, 371)] {
+        let statement = format!(
+            "SELECT place, uid FROM memberships WHERE group_id = 1 AND place >= {from} ORDER BY place LIMIT 20 OFFSET {skip}"
+        );
+        let plan = explain(&app, &format!("(ANALYZE, TIMING OFF) {statement}")).await.join("\n");
+        let scan = plan.lines().find(|l| l.contains("Index Only Scan")).unwrap_or_else(|| panic!("{plan}"));
+        // "(cost=… rows=… width=…) (actual rows=20.00 loops=1)": the last one is what was read.
+        let read = scan.rsplit("rows=").next().unwrap().split([' ', ')']).next().unwrap().parse::<f64>().unwrap();
+        assert!(read <= f64::from(20 + skip), "{read} rows read\n{plan}");
+    }
+    app.stop().await;
+}
+
+async fn due_lanes_are_found_by_their_kind(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    // Another kind's backlog has been due for longer.
+    let n = TestApp::numbers(backend, 20_000);
+    app.execute(&format!("INSERT INTO outbox_lanes SELECT 'other', 'l' || n, 1, '', 0, '' FROM {n} AS s")).await;
+    app.execute(&format!("INSERT INTO outbox_lanes SELECT 'mine', 'l' || n, 5, '', 0, '' FROM {n} AS s WHERE n < 100"))
+        .await;
+    if backend == Backend::Postgres {
+        app.db.read(|conn| Ok(sql_query("VACUUM ANALYZE").execute(conn).map(drop)?)).await.unwrap();
+    }
+    let due =
+        "SELECT lane, failures FROM outbox_lanes WHERE kind = 'mine' AND due_at <= 9 ORDER BY due_at, lane LIMIT 8";
+    let text = explain(&app, due).await.join("\n");
+    let is_sorted = text.contains("Sort") || text.contains("TEMP B-TREE");
+    assert!(text.contains("outbox_lanes_next") && !is_sorted, "{text}");
+    app.stop().await;
+}
+
+async fn fill(app: &TestApp, backend: Backend) {
+    let rows = TestApp::numbers(backend, 20_000);
     let statements = [
         format!(
-            "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT n % 4 + 1, 'u' || n, n / 4, 1 FROM ({rows}) AS s"
+            "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT n % 4 + 1, 'u' || n, n / 4, 1 FROM {rows} AS s"
         ),
         "INSERT INTO membership_blocks SELECT group_id, place / 512, count(*) FROM memberships GROUP BY group_id, \
          place / 512"
             .to_owned(),
         // Others' blocks, so that reading the whole table is no plan.
-        format!("INSERT INTO membership_blocks SELECT n + 10, 0, 9 FROM ({rows}) AS s"),
+        format!("INSERT INTO membership_blocks SELECT n + 10, 0, 9 FROM {rows} AS s"),
         format!(
             "INSERT INTO groups (name, owner, members, last_place, created_at) SELECT 'g', 'u' || n, 5000, 5000, 1 \
-             FROM ({rows}) AS s"
+             FROM {rows} AS s"
         ),
     ];
     app.db

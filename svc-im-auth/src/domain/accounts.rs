@@ -54,7 +54,7 @@ impl Core {
         changes.icon = changes.icon.filter(|icon| !icon.is_empty());
         let token = self.keys.token_row(&key, platform, &self.clock);
         let issued = self.keys.sign(&token)?;
-        let providers = self.providers.clone();
+        let (providers, app_id) = (self.providers.clone(), key.app_id.clone());
         let account = self
             .db
             .transaction(move |conn| {
@@ -64,7 +64,7 @@ impl Core {
                 Ok(account)
             })
             .await?;
-        self.outbox.wake();
+        self.providers.wake(&self.outbox, &app_id);
         self.directory.changed(self.profile(&account)?).await;
         Ok(issued)
     }
@@ -103,7 +103,7 @@ impl Core {
     /// Changes an account, implicit ones too.
     pub async fn update_user(&self, key: AccountKey, changes: UserChanges) -> Result<()> {
         let changes = self.hashed(changes).await?;
-        let now = self.clock.now();
+        let (now, app_id) = (self.clock.now(), key.app_id.clone());
         let account = if self.providers.of(&key.app_id).is_none() {
             self.db.write(move |conn| Ok(store::update_account(conn, &key, &changes, now)?)).await?
         } else {
@@ -116,7 +116,7 @@ impl Core {
             self.db.transaction(change).await?
         };
         let account = account.ok_or(Code::NotRegistered)?;
-        self.outbox.wake();
+        self.providers.wake(&self.outbox, &app_id);
         self.directory.changed(self.profile(&account)?).await;
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Core {
     /// Makes an implicit account if there is none, and sets what is given.
     pub async fn ensure_account(&self, request: EnsureAccountRequest) -> Result<Profile> {
         let EnsureAccountRequest { key, name, icon } = request;
-        let now = self.clock.now();
+        let (now, app_id) = (self.clock.now(), key.app_id.clone());
         let changes = Changes { name, icon, ..Changes::default() };
         let row = filled(&key, true, &changes, now);
         let account = if self.providers.of(&key.app_id).is_none() {
@@ -138,7 +138,7 @@ impl Core {
             };
             self.db.transaction(change).await?
         };
-        self.outbox.wake();
+        self.providers.wake(&self.outbox, &app_id);
         let profile = self.profile(&account)?;
         self.directory.changed(profile.clone()).await;
         Ok(profile)

@@ -19,8 +19,9 @@ use shared_models::{AppId, Platform, Stamp, Uid};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Name and portrait of a user. One lane a user: `{app}:{uid}` (an app id holds no colon).
-pub const USER: &str = "rongcloud.user";
+/// Name and portrait of a user. One kind an app (`rongcloud.user.{app}`), so that an app whose RongCloud is dead or
+/// slow holds up no other; one lane a user: `{app}:{uid}` (an app id holds no colon).
+const USER: &str = "rongcloud.user";
 
 /// The apps whose tokens come from RongCloud. Cheap to clone.
 #[derive(Clone)]
@@ -59,6 +60,13 @@ impl Providers {
         Ok(())
     }
 
+    /// After a commit with [`changed`](Self::changed) in it.
+    pub fn wake(&self, outbox: &Outbox, app_id: &AppId) {
+        if self.of(app_id).is_some() {
+            outbox.wake(&kind_of(app_id));
+        }
+    }
+
     /// Name and portrait as the provider is told them: it takes no empty name.
     fn shown<'a>(&self, uid: &'a Uid, name: &'a str, icon: &str) -> (&'a str, String) {
         let portrait = Links::fixed(&self.0.public_base_url).shown(icon);
@@ -68,8 +76,13 @@ impl Providers {
     }
 }
 
+fn kind_of(app_id: &AppId) -> String {
+    format!("{USER}.{app_id}")
+}
+
 fn intent(key: &AccountKey) -> Intent {
-    Intent { kind: USER, lane: format!("{}:{}", key.app_id, key.uid), key: String::new(), detail: String::new() }
+    let (kind, lane) = (kind_of(&key.app_id).into(), format!("{}:{}", key.app_id, key.uid));
+    Intent { kind, lane, key: String::new(), detail: String::new() }
 }
 
 /// The id under which a provider's token is kept.
@@ -118,7 +131,7 @@ impl Core {
             state: TokenState::Live.number(),
             text: Some(token.expose().to_owned()),
         };
-        let (told, stamp) = ((name, icon), self.clock.now());
+        let (told, stamp, app_id) = ((name, icon), self.clock.now(), key.app_id.clone());
         let made = self
             .db
             .transaction(move |conn| {
@@ -135,7 +148,7 @@ impl Core {
                 Ok(made)
             })
             .await?;
-        self.outbox.wake();
+        self.providers.wake(&self.outbox, &app_id);
         if let Some(account) = made {
             self.directory.changed(self.profile(&account)?).await;
         }
@@ -144,6 +157,7 @@ impl Core {
 }
 
 /// Tells RongCloud name and portrait as they are now.
+#[derive(Clone)]
 pub struct UserDelivery {
     pub db: Db,
     pub providers: Providers,
@@ -178,5 +192,8 @@ impl UserDelivery {
 pub fn outbox(db: &Db, clock: &Clock, providers: &Providers, metrics: &service_kit::metrics::Metrics) -> Outbox {
     let builder = Outbox::builder(db.clone(), clock.clone(), service_kit::outbox::Options::default());
     let delivery = UserDelivery { db: db.clone(), providers: providers.clone() };
-    if providers.is_empty() { builder } else { builder.kind(USER, 1, delivery) }.start(metrics)
+    let of_apps = providers.0.clients.keys().map(kind_of);
+    // Earlier versions had one kind for all apps; what they left is delivered like the rest.
+    let of_before = (!providers.is_empty()).then(|| USER.to_owned());
+    of_apps.chain(of_before).fold(builder, |builder, kind| builder.kind(kind, 1, delivery.clone())).start(metrics)
 }

@@ -84,12 +84,12 @@ impl Core {
                     let operation = Operation { old_uid, new_uid, before: now };
                     let detail = serde_json::to_string(&operation).map_err(Error::internal)?;
                     let lane = app_id.as_str().to_owned();
-                    enqueue(conn, &Intent { kind: REKEY, lane, key: operation_id.clone(), detail }, now)?;
+                    enqueue(conn, &Intent { kind: REKEY.into(), lane, key: operation_id.clone(), detail }, now)?;
                 }
                 Ok(())
             })
             .await?;
-        self.outbox.wake();
+        self.outbox.wake(REKEY);
         Ok(())
     }
 
@@ -197,6 +197,7 @@ impl Deliver for RekeyDelivery {
         Box::pin(async move {
             for pending in batch {
                 self.send(pending).await?;
+                pending.mark_delivered();
             }
             Ok(())
         })

@@ -76,6 +76,19 @@ impl World {
     }
 
     pub async fn start_with(secrets_by_user_id: bool) -> Self {
+        // Stands still now and then, so that nothing depends on its steps.
+        let now = Arc::new(AtomicI64::new(3_000_000));
+        let ticks = now.clone();
+        let clock = Clock::from_fn(move || Stamp(ticks.fetch_add(1, Ordering::Relaxed) / 3));
+        Self::start_as(clock, now, secrets_by_user_id).await
+    }
+
+    /// By the machine's clock, which [`pass`](Self::pass) does not turn.
+    pub async fn start_now() -> Self {
+        Self::start_as(Clock::system(), Arc::default(), true).await
+    }
+
+    async fn start_as(clock: Clock, now: Arc<AtomicI64>, secrets_by_user_id: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let common = Common { data_dir: folder.path().to_owned(), ..Common::default() };
         let database = on_postgres().then(fresh_database);
@@ -91,10 +104,6 @@ impl World {
         let directory = Directory::new(state.clone(), Everybody(system.clone()));
         let lockout = Lockout::new(state.clone(), Vec::new());
         let credentials = Credentials::new(system.clone(), lockout, directory.clone(), Everybody(system.clone()));
-        // Stands still now and then, so that nothing depends on its steps.
-        let now = Arc::new(AtomicI64::new(3_000_000));
-        let ticks = now.clone();
-        let clock = Clock::from_fn(move || Stamp(ticks.fetch_add(1, Ordering::Relaxed) / 3));
         let outbox = Outbox::builder(db.clone(), clock.clone(), Options::default()).start(&Metrics::new("test"));
         let other = apps.iter().map(|app| app.id.clone()).find(|id| *id != system).unwrap();
         let core = Core::new(Parts {

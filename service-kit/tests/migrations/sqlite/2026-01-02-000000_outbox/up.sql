@@ -27,4 +27,4 @@ CREATE TABLE outbox_lanes (
     PRIMARY KEY (kind, lane)
 );
 
-CREATE INDEX outbox_lanes_due ON outbox_lanes (due_at);
+CREATE INDEX outbox_lanes_next ON outbox_lanes (kind, due_at, lane);
