@@ -87,8 +87,11 @@ retire() {
     esac
 }
 
+# Whatever comes first finds all of them.
+make
 case ${1:-} in
-    make | show) "$1" ;;
+    make) ;;
+    show) show ;;
     rotate | retire) "$1" "${2:-}" ;;
     *) fail "usage: init make | show | rotate NAME | retire NAME" ;;
 esac

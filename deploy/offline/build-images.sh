@@ -120,10 +120,10 @@ postgres() {
     sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' "$root/etc/postgresql-common/createcluster.conf"
     in_root "$root" install postgresql-15
     install -D -m 755 postgres-entrypoint.sh "$root/usr/local/bin/docker-entrypoint.sh"
-    mkdir -p "$root/docker-entrypoint-initdb.d" "$root/var/lib/postgresql/data" "$root/var/run/postgresql"
-    chroot "$root" chown postgres:postgres /var/lib/postgresql /var/lib/postgresql/data /var/run/postgresql
-    chmod 1777 "$root/var/lib/postgresql/data"
-    chmod 3777 "$root/var/run/postgresql"
+    # Inside: links such as /var/run would lead out of it.
+    chroot "$root" install -d /docker-entrypoint-initdb.d
+    chroot "$root" install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data
+    chroot "$root" install -d -o postgres -g postgres -m 3777 /var/run/postgresql
     save postgres:15-$SUITE -c 'ENV PGDATA=/var/lib/postgresql/data LANG=C.UTF-8' \
         -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin' \
         -c 'VOLUME /var/lib/postgresql/data' -c 'EXPOSE 5432' \
