@@ -6,7 +6,8 @@
 #   retire NAME    the one so far counts no longer
 # After rotate and retire the services must start anew; docs/runbook.md says in which order.
 set -euo pipefail
-cd /secrets
+# Another folder only where it is checked (scripts/check-manifests.sh).
+cd "${KITH_SECRETS:-/secrets}"
 
 KITH=10001
 # postgres and redis have the same number in their images.

@@ -196,7 +196,7 @@ def crash():
         right = 5 + right if right > 0.3 else 5
         # Quiet: nothing failed for three seconds.
         quiet = until(lambda: not load.failed_since(time.monotonic() - 3), 60)
-        expect(quiet is not None, f"{service}: calls still fail after a minute: {load.failures[-1][2]}")
+        expect(quiet is not None, f"{service}: calls still fail after a minute: {load.failures[-1:]}")
         failed = load.failed_since(began)
         last = max((at + took for at, took, _ in failed), default=began)
         unclear = [str(e) for _, _, e in failed if not e.clear]
