@@ -225,12 +225,14 @@ class Load:
         kith.register(self.admin, password="correct horse battery", isAdmin=True)
         created = kith.form("/im/group_create/", username=self.admin, password="correct horse battery", name="load")
         self.group = created["group_id"]
-        self.threads = [threading.Thread(target=self._run, args=(n, rate / threads), daemon=True) for n in range(threads)]
+        self.kiths = [client() for _ in range(threads)]
+        run = lambda n: threading.Thread(target=self._run, args=(n, rate / threads), daemon=True)
+        self.threads = [run(n) for n in range(threads)]
         for thread in self.threads:
             thread.start()
 
     def _run(self, number, rate):
-        kith, rng, previous = self.client(), random.Random(number), self.admin
+        kith, rng, previous = self.kiths[number], random.Random(number), self.admin
         n = 0
         while not self.ending.is_set():
             began = time.monotonic()
@@ -282,6 +284,10 @@ class Load:
                     start_time="2026-01-01 00:00:00", end_time="2027-01-01 00:00:00")
         self._wrote("course", uid, course)
         return 1
+
+    def use(self, secret, auth_token):
+        for kith in self.kiths:
+            kith.secret, kith.auth_token = secret, auth_token
 
     def end(self):
         self.ending.set()

@@ -285,4 +285,28 @@ mod tests {
         let told = ConnectError::of_postgres("could not translate host name \"Zq7\" to address: No such name\n");
         assert_eq!(told.to_string(), "could not translate host name \"…\" to address: No such name");
     }
+
+    #[cfg(feature = "postgres-tls")]
+    #[test]
+    fn with_sslmode_require_the_server_is_spoken_to_in_tls() {
+        use std::io::{Read, Write};
+        use std::net::TcpListener;
+        use std::time::Duration;
+        // A server that takes the request for TLS and leaves after the first byte of it.
+        let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("postgres://u@{}/d?sslmode=require", server.local_addr().expect("an address"));
+        let heard = std::thread::spawn(move || {
+            let (mut stream, _) = server.accept()?;
+            stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+            let (mut asked, mut hello) = ([0; 8], [0; 1]);
+            stream.read_exact(&mut asked)?;
+            stream.write_all(b"S")?;
+            stream.read_exact(&mut hello)?;
+            std::io::Result::Ok((asked, hello))
+        });
+        assert!(establish(&Target::Pg(url)).is_err());
+        let heard = heard.join().map(|heard| heard.ok());
+        // PostgreSQL's SSLRequest (length 8, code 80877103), then TLS's own: a handshake record.
+        assert_eq!(heard.ok().flatten(), Some(([0, 0, 0, 8, 4, 210, 22, 47], [22])));
+    }
 }
