@@ -30,6 +30,11 @@ def expect(condition, text):
         raise SystemExit(f"FAILED: {text}")
 
 
+def clock(moment):
+    """A monotonic moment as the processes' logs write it."""
+    return time.strftime("%H:%M:%S", time.gmtime(time.time() - time.monotonic() + moment))
+
+
 taken = set()
 
 
@@ -146,7 +151,8 @@ class Cluster:
         with open(f"{FOLDER}/nginx.conf", "w") as f:
             f.write(config)
         self.nginx = subprocess.Popen(["nginx", "-c", f"{FOLDER}/nginx.conf", "-p", FOLDER])
-        expect(until(lambda: self.client().send("GET", "/healthz")[0] == 200, 20) is not None, "nginx")
+        # A first start knows who is online after 2.5 s.
+        expect(until(lambda: self.client().online("nobody") == [], 20) is not None, "nginx, and presence")
 
     def client(self):
         return Kith(self.address, self.secret, "kith", self.auth_token)
@@ -154,14 +160,14 @@ class Cluster:
     def roll(self, binaries):
         """One process after another; the next one only when the last one is back."""
         for binary in binaries:
-            took = []
             for process in self.processes[binary]:
-                took.append(process.end())
+                began = clock(time.monotonic())
+                took = process.end()
                 process.start(self.settings)
                 process.until_ready()
                 # As minReadySeconds does: until the others know.
                 time.sleep(3)
-            say(f"{binary}: ended in {', '.join(f'{t:.1f} s' for t in took)}")
+                say(f"{began} {process.name} ended in {took:.1f} s")
 
     def stop(self):
         for process in self.all():
@@ -214,8 +220,8 @@ def under_load(cluster, change):
     right = until(lambda: cluster.client().online(*sockets.people) == sockets.people, 10)
     load.end()
     sockets.end()
-    for _, took, e in load.failures[:5]:
-        say(f"failed after {took:.1f} s: {e}")
+    for at, took, e in load.failures[:10]:
+        say(f"failed at {clock(at)} after {took:.1f} s: {e}")
     expect(not load.failures, f"{len(load.failures)} of {load.done} calls failed")
     expect(not sockets.failures, f"sockets that could not be opened: {sockets.failures[:3]}")
     expect(set(sockets.codes) <= {1001}, f"sockets closed with {sorted(set(sockets.codes))}")
@@ -302,5 +308,10 @@ try:
     for name in STEPS if "all" in sys.argv[2:] else sys.argv[2:]:
         print(f"== {name}", flush=True)
         STEPS[name](cluster)
+except BaseException:
+    # The folder goes; what the processes said is wanted.
+    subprocess.run(["sh", "-c", f"mkdir -p target/rolling && cp {FOLDER}/*.log target/rolling/"], check=False)
+    say("logs: target/rolling/")
+    raise
 finally:
     cluster.stop()
