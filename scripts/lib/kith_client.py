@@ -263,9 +263,14 @@ class Load:
         with self.lock:
             self.written.append(what)
 
+    @staticmethod
+    def _has_password(uid):
+        """Few, and not those of all threads at once: hashing is meant to be dear, and the load is to be light."""
+        number, n = uid.split("-")[-2:]
+        return int(n) % 10 == int(number)
+
     def _user(self, kith, uid, _):
-        # Few with a password: hashing is meant to be dear, and the load is to be light.
-        self.tokens[uid] = kith.register(uid, sign=uid, **({"password": self.PASSWORD} if uid.endswith("0") else {}))
+        self.tokens[uid] = kith.register(uid, sign=uid, **({"password": self.PASSWORD} if self._has_password(uid) else {}))
         self._wrote("user", uid)
         kith.b("/auth/parse_token", token=kith.token(uid))
         return 3
@@ -277,7 +282,7 @@ class Load:
         return 2
 
     def _group(self, kith, uid, _):
-        proof = {"password": self.PASSWORD} if uid.endswith("0") else {"token": self.tokens.pop(uid)}
+        proof = {"password": self.PASSWORD} if self._has_password(uid) else {"token": self.tokens[uid]}
         kith.form(f"/im/{self.group}/group_join/", username=uid, **proof)
         self._wrote("member", uid)
         return 1

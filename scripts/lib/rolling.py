@@ -182,11 +182,11 @@ class Cluster:
 class Sockets:
     """Sockets that open again when they are closed, as an app's would."""
 
-    def __init__(self, cluster, number):
+    def __init__(self, cluster, number, name):
         self.cluster, self.ending = cluster, threading.Event()
         self.codes, self.failures, self.open = [], [], {}
         kith = cluster.client()
-        self.people = [f"socket-{n}" for n in range(number)]
+        self.people = [f"socket-{name}-{n}" for n in range(number)]
         for uid in self.people:
             kith.register(uid)
             self.open[uid] = Socket(cluster.address, kith.token(uid))
@@ -213,7 +213,8 @@ class Sockets:
 
 def under_load(cluster, change):
     """Runs `change` while calls go on and sockets are open; nothing may fail."""
-    load, sockets = Load(cluster.client, threads=4, rate=30), Sockets(cluster, 20)
+    load = Load(cluster.client, threads=4, rate=30)
+    sockets = Sockets(cluster, 20, load.name)
     began = time.monotonic()
     change(load)
     time.sleep(2)
