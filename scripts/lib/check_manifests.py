@@ -29,7 +29,9 @@ def process_accepts(where, binary, environment):
     """The process itself says whether it would start with these settings; hardened ones, as it says them."""
     environment = {k: str(v) for k, v in environment.items() if k.startswith("KITH__")}
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([os.path.abspath(f"{BINARIES}/{binary}"), "--check"], env=environment, cwd=folder,
+        # kith has it as a command.
+        how = "check" if binary == "kith" else "--check"
+        done = subprocess.run([os.path.abspath(f"{BINARIES}/{binary}"), how], env=environment, cwd=folder,
                               capture_output=True, text=True)
     check(done.returncode == 0, f"{where}: {binary} would not start: {done.stderr.strip()}")
     for wrong in ("open_registration = true", "secrets_by_user_id = true"):
@@ -54,9 +56,31 @@ def kubernetes(overlay):
     of = lambda kind: {d["metadata"]["name"]: d for d in documents if d["kind"] == kind}
     deployments, services, maps = of("Deployment"), of("Service"), of("ConfigMap")
     where = f"overlay {overlay}"
-    check(sorted(deployments) == sorted(SERVICES), f"{where}: deployments {sorted(deployments)}")
+    check(sorted(deployments) == sorted([*SERVICES, "tools"]), f"{where}: deployments {sorted(deployments)}")
+    tools = deployments.pop("tools")
 
     used_maps, used_secrets, ports = set(), set(), {}
+
+    def environment_of(at, container):
+        environment = of_image()
+        for source in container["envFrom"]:
+            if "configMapRef" in source:
+                found = maps.get(source["configMapRef"]["name"])
+                used_maps.add(source["configMapRef"]["name"])
+                values = (found or {}).get("data") or {}
+            else:
+                found = secrets.get(source["secretRef"]["name"])
+                used_secrets.add(source["secretRef"]["name"])
+                values = (found or {}).get("stringData") or {}
+            check(found, f"{at}: nothing is called {source}")
+            twice = environment.keys() & values.keys()
+            check(not twice, f"{at}: given twice: {twice}")
+            environment |= values
+        return environment
+
+    check(tools["spec"]["replicas"] == 0, f"{where}: tools run only when wanted")
+    process_accepts(f"{where}: tools", "kith", environment_of("tools", tools["spec"]["template"]["spec"]["containers"][0]))
+    used_maps, used_secrets = set(), set()
     for name, deployment in deployments.items():
         at = f"{where}: {name}"
         check("replicas" not in deployment["spec"], f"{at}: replicas would fight with the autoscaler")
@@ -78,20 +102,7 @@ def kubernetes(overlay):
         check(grace >= sleep + 30, f"{at}: killed {grace} s after preStop of {sleep} s, and the process takes up to 30")
         check(template["metadata"]["annotations"]["prometheus.io/port"] == str(ports[name]["internal"]), f"{at}: scraped port")
 
-        environment = of_image()
-        for source in container["envFrom"]:
-            if "configMapRef" in source:
-                found = maps.get(source["configMapRef"]["name"])
-                used_maps.add(source["configMapRef"]["name"])
-                values = (found or {}).get("data") or {}
-            else:
-                found = secrets.get(source["secretRef"]["name"])
-                used_secrets.add(source["secretRef"]["name"])
-                values = (found or {}).get("stringData") or {}
-            check(found, f"{at}: nothing is called {source}")
-            twice = environment.keys() & values.keys()
-            check(not twice, f"{at}: given twice: {twice}")
-            environment |= values
+        environment = environment_of(at, container)
         process_accepts(at, name, environment)
         for kind in ("listen", "internal_listen"):
             section = name.removeprefix("svc-").replace("-", "_").upper()
@@ -135,7 +146,7 @@ def kubernetes(overlay):
 
     def selects(selector, labels):
         for e in selector.get("matchExpressions", []):
-            check(e["operator"] == "In" and set(e["values"]) <= set(SERVICES), f"{where}: policy selects {e}")
+            check(e["operator"] == "In" and set(e["values"]) <= {*SERVICES, "tools"}, f"{where}: policy selects {e}")
             if labels.get(e["key"]) not in e["values"]:
                 return False
         return selector.get("matchLabels", {}).items() <= labels.items()
@@ -212,7 +223,7 @@ def compose():
             check(service.get("read_only") and service.get("cap_drop") == ["ALL"], f"{at}: hardened")
             for used in re.findall(r"/secrets/([\w./-]+)", json.dumps(service)):
                 check(os.path.exists(f"{secrets}/{used}"), f"{at}: init makes no {used}")
-            if name not in SERVICES:
+            if name not in [*SERVICES, "kith"]:
                 continue
             check(service["build"]["args"]["BINARY"] == name and f"kith/{name}:" in service["image"], f"{at}: binary")
             environment = of_image() | service["environment"]
