@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All checks and tests, on both stacks: SQLite + in-memory state, and PostgreSQL + Redis.
-# Needs Rust, a C compiler and Python 3. PostgreSQL, Redis and Chromium are found, or installed from Debian's packages
-# where that is allowed, moto (an S3 server) from PyPI; all servers are started privately on free ports in a temporary
+# Needs Rust, a C compiler and Python 3. PostgreSQL, Redis, Chromium and OpenSSL's headers are found, or installed from
+# Debian's packages where that is allowed, moto (an S3 server) from PyPI; all servers are started privately on free ports in a temporary
 # folder.
 #   scripts/test.sh            everything
 #   scripts/test.sh NAME...    only tests whose names contain NAME, on both stacks; no format or lint checks
@@ -20,6 +20,7 @@ need_server setsid util-linux
 need_server chromium chromium
 need_server chromedriver chromium-driver
 need_moto
+need_openssl
 
 if [ $# -eq 0 ]; then
     step "Format and lints"
@@ -36,6 +37,10 @@ export RUST_BACKTRACE=0
 # Also the binaries that the tests start.
 cargo build --workspace --all-features --quiet
 cargo test --workspace --all-features --no-run --quiet
+
+if [ $# -eq 0 ]; then
+    scripts/check-manifests.sh
+fi
 
 step "Tests on SQLite and in-memory state"
 KITH_TEST_STACK=sqlite cargo test --workspace --all-features --quiet -- "$@"

@@ -48,6 +48,13 @@ need_moto() {
     "$moto/bin/pip" install --quiet 'moto[server]>=5,<6' || fail "moto[server] could not be installed from PyPI"
 }
 
+# OpenSSL's headers, for TLS to PostgreSQL (the feature postgres-tls, which --all-features turns on).
+need_openssl() {
+    pkg-config --exists openssl 2>/dev/null && return
+    step "Installing libssl-dev"
+    need_package pkg-config && need_package libssl-dev || fail "OpenSSL's headers are missing: install Debian's packages pkg-config and libssl-dev"
+}
+
 need_package() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && { apt-get install -y -qq "$1" || { apt-get update -qq && apt-get install -y -qq "$1"; }; } >/dev/null
 }

@@ -260,6 +260,7 @@ fn establish(target: &Target) -> Result<DbConn, ConnectError> {
 
 #[cfg(test)]
 mod tests {
+    #![cfg_attr(feature = "postgres-tls", expect(clippy::unwrap_used, reason = "tests"))]
     use super::*;
 
     #[test]
@@ -284,5 +285,30 @@ mod tests {
         assert!(told.to_string().starts_with("connection to server at \"127.0.0.1\", port 1 failed: Conn"), "{told}");
         let told = ConnectError::of_postgres("could not translate host name \"Zq7\" to address: No such name\n");
         assert_eq!(told.to_string(), "could not translate host name \"…\" to address: No such name");
+    }
+
+    #[cfg(feature = "postgres-tls")]
+    #[test]
+    fn with_sslmode_require_the_server_is_spoken_to_in_tls() {
+        use std::io::{Read, Write};
+        use std::net::{TcpListener, TcpStream};
+        use std::time::Duration;
+        // A server that takes the request for TLS and leaves after the first byte of it.
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let heard = std::thread::spawn(move || {
+            let (mut stream, _) = server.accept()?;
+            stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+            let (mut asked, mut hello) = ([0; 8], [0; 1]);
+            stream.read_exact(&mut asked)?;
+            stream.write_all(b"S")?;
+            stream.read_exact(&mut hello)?;
+            std::io::Result::Ok((asked, hello))
+        });
+        assert!(establish(&Target::Pg(format!("postgres://u@{address}/d?sslmode=require"))).is_err());
+        // Nobody may have come.
+        let _ = TcpStream::connect(address);
+        // PostgreSQL's SSLRequest (length 8, code 80877103), then TLS's own: a handshake record.
+        assert_eq!(heard.join().unwrap().ok(), Some(([0, 0, 0, 8, 4, 210, 22, 47], [22])));
     }
 }
