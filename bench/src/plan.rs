@@ -42,8 +42,9 @@ impl Plan {
         self
     }
 
+    /// Of one turn.
     pub fn time(&self) -> Duration {
-        Duration::from_secs(self.seconds)
+        self.of(Duration::from_secs(self.seconds), Duration::from_millis(100))
     }
 
     /// Turns at a fixed rate.

@@ -56,10 +56,6 @@ impl Set {
         self.popular() + n % (self.accounts - self.popular()) + 1
     }
 
-    pub fn group_size(self, group: u64) -> u64 {
-        (self.accounts / 10 / group).max(5)
-    }
-
     /// The first group of a sample of that size.
     pub fn sample_groups(self, size: usize) -> u64 {
         self.groups() + 1 + size as u64 * SAMPLES
@@ -100,7 +96,6 @@ mod tests {
         let set = Set::of(100_000);
         assert_eq!((set.popular(), set.hubs(), set.groups()), (10_000, 40, 1_000));
         assert_eq!(set.popular() * POPULAR_FRIENDS + 90_000 * 4 + 2 * set.hubs() * HUB_FRIENDS, 1_000_000);
-        assert_eq!((set.group_size(1), set.group_size(200), set.group_size(1_000)), (10_000, 50, 10));
         assert_eq!(pair_of(set, 89_950), (99_951, 10_051));
         assert_eq!(pair_of(set, 90_000), (10_001, 10_108));
         assert_eq!((set.ordinary(0), set.ordinary(89_999), set.ordinary(90_000)), (10_001, 100_000, 10_001));

@@ -141,6 +141,14 @@ pub enum Load {
 }
 
 impl Load {
+    /// At most so many connections.
+    pub fn limit(&mut self, connections: usize) {
+        match self {
+            Self::Calls(calls) => calls.connections = calls.connections.min(connections),
+            Self::Pgbench(pgbench) => pgbench.clients = pgbench.clients.min(connections as u64),
+        }
+    }
+
     pub fn run(&self, pace: Pace, time: Duration) -> Result<Tally> {
         match self {
             Self::Calls(calls) => run::run(calls, pace, time),

@@ -19,6 +19,7 @@ pub struct Pgbench {
     script: PathBuf,
     /// What `:base` begins at, so that what is new stays new from run to run.
     base: Cell<u64>,
+    pub clients: u64,
 }
 
 impl Pgbench {
@@ -27,16 +28,21 @@ impl Pgbench {
         let file = folder.join(format!("{name}.pgbench"));
         fs::write(&file, script)?;
         let (folder, database, base) = (folder.to_owned(), database.to_owned(), Cell::new(0));
-        Ok(Self { folder, port, database, script: file, base })
+        Ok(Self { folder, port, database, script: file, base, clients: CLIENTS })
     }
 
     pub fn run(&self, pace: Pace, time: Duration) -> Result<Tally> {
         let prefix = self.folder.join("pgbench-log");
         let mut command = Command::new("pgbench");
         command.args(["-n", "-h", "127.0.0.1", "-U", "postgres", "-M", "prepared", "-j", "2", "-p"]);
-        command.arg(self.port.to_string()).arg("-c").arg(CLIENTS.to_string()).arg("-f").arg(&self.script);
+        command.arg(self.port.to_string()).arg("-c").arg(self.clients.to_string()).arg("-f").arg(&self.script);
         command.arg("-D").arg(format!("base={}", self.base.get())).args(["-D", "n=0", "-D"]);
-        command.arg(format!("step={CLIENTS}")).arg("-T").arg(time.as_secs().max(1).to_string());
+        command.arg(format!("step={}", self.clients));
+        // It knows whole seconds only.
+        match time.as_secs() {
+            0 => command.args(["-t", "5"]),
+            seconds => command.arg("-T").arg(seconds.to_string()),
+        };
         command.arg("--log").arg(format!("--log-prefix={}", prefix.display()));
         command.arg(format!("--sampling-rate={SAMPLED}"));
         if let Pace::Open(rate) = pace {
@@ -59,7 +65,7 @@ impl Pgbench {
         tally.answers = done as u64;
         tally.seconds = done / rate.max(1e-9);
         // Clients get on at different speeds.
-        self.base.set(self.base.get() + (tally.answers / CLIENTS * 2 + 100) * CLIENTS);
+        self.base.set(self.base.get() + (tally.answers / self.clients * 2 + 100) * self.clients);
         Ok(tally)
     }
 

@@ -23,7 +23,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let token = Signed::with_token(auth, with_token)?;
     // Few at a time: hashing is meant to be slow.
     let mut first = password.checks().to(groups);
-    first.connections = 4;
+    first.connections = 2;
     first.each(count)?;
 
     report.head(&COLUMNS)?;

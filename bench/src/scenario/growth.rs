@@ -2,13 +2,14 @@
 
 use super::Aim;
 use crate::Result;
-use crate::calls::{self, Signed, online_status};
+use crate::calls::{self, Signed, online_status, tokens};
 use crate::cost::{self, Tree};
 use crate::data::{self, EPOCH, POPULAR_FRIENDS, Set, chance, uid};
 use crate::load::{Calls, Load, Pace};
 use crate::plan::Plan;
 use crate::report::{Report, median};
 use crate::servers::{Postgres, Redis, STORING, Service, Services};
+use crate::sockets::Sockets;
 use std::time::Duration;
 
 const COLUMNS: [&str; 7] = [
@@ -32,6 +33,7 @@ struct Sized {
     database_names: Vec<String>,
     services: Services,
     calls: Vec<(&'static str, Calls)>,
+    _sockets: Sockets,
 }
 
 /// What one call costs at one size, round by round.
@@ -57,13 +59,13 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let names: Vec<&str> = stacks.first().map_or_else(Vec::new, |s| s.calls.iter().map(|(name, _)| *name).collect());
     for (n, name) in names.into_iter().enumerate() {
         let mut costs: Vec<Costs> = stacks.iter().map(|_| Costs::default()).collect();
-        for round in 0..=plan.rounds {
+        // Fills caches.
+        for stack in stacks.iter().filter(|_| !plan.smoke) {
+            turn(stack, n, Duration::from_secs(1), &postgres, &stores, &mut Costs::default())?;
+        }
+        for _ in 0..plan.rounds {
             for (stack, costs) in stacks.iter().zip(&mut costs) {
-                // The first round fills caches and is not counted.
-                let time = if round == 0 && !plan.smoke { Duration::from_secs(1) } else { plan.time() };
-                let mut discarded = Costs::default();
-                let costs = if round == 0 { &mut discarded } else { costs };
-                turn(stack, n, time, &postgres, &stores, costs)?;
+                turn(stack, n, plan.time(), &postgres, &stores, costs)?;
             }
         }
         show(name, &stacks, &costs, report)?;
@@ -78,7 +80,7 @@ fn stack(plan: &Plan, accounts: u64, postgres: &Postgres, redis: &Redis) -> Resu
     let services = Services::start(plan, &name, &STORING, postgres, redis)?;
     let (auth, groups) = (services.address(Service::ImAuth)?, services.address(Service::Groups)?);
     let friends = services.address(Service::Friends)?;
-    let people: Vec<String> = (0..plan.of(300, 20)).map(|n| uid(set.ordinary(n * 7))).collect();
+    let people: Vec<String> = (0..plan.of(1_500, 20)).map(|n| uid(set.ordinary(n * 7))).collect();
     let signed = Signed::with_token(auth, &people)?;
     let after = chrono::DateTime::from_timestamp_millis(i64::try_from(EPOCH + 1000 * SEEN)? + 8 * 3_600_000);
     let after = after.ok_or("no such time")?.format("%Y-%m-%d %H:%M:%S%.3f").to_string();
@@ -87,6 +89,8 @@ fn stack(plan: &Plan, accounts: u64, postgres: &Postgres, redis: &Redis) -> Resu
         let owner = uid(chance(n) % popular + 1);
         format!("{{\"useracc\":\"{owner}\",\"timestamp\":\"{after}\",\"isUpdate\":\"1\",\"size\":\"50\"}}")
     })?;
+    let online: Vec<String> = (1..=plan.of(1_000, 50)).map(uid).collect();
+    let sockets = Sockets::open(auth, tokens(auth, &online)?)?;
     let presence = online_status(200, accounts).to(auth);
     super::settled(&presence)?;
     // From the middle of one of the ten largest groups, which are as much larger as everything else.
@@ -107,11 +111,11 @@ fn stack(plan: &Plan, accounts: u64, postgres: &Postgres, redis: &Redis) -> Resu
         ("online status of 200 users", presence),
     ];
     for (_, calls) in &mut calls {
-        calls.connections = CONNECTIONS;
+        calls.connections = plan.of(CONNECTIONS, 2);
         calls.once()?;
     }
     let database_names = STORING.iter().map(|service| service.database(&name)).collect();
-    Ok(Sized { accounts, database_names, services, calls })
+    Ok(Sized { accounts, database_names, services, calls, _sockets: sockets })
 }
 
 fn turn(

@@ -31,6 +31,9 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     }
     let set = Set { with_password: true, ..Set::of(plan.accounts) };
     on_sqlite(plan, set, report)?;
+    if !Ejabberd::speaks_sql() {
+        return report.line("\nejabberd has no client of PostgreSQL (Debian's package erlang-p1-pgsql): left out.");
+    }
     on_postgresql(plan, set, report)
 }
 
@@ -140,7 +143,7 @@ impl Half<'_> {
         let peer = Peer { address: self.ejabberd.address, people: count, rooms };
         peer.set_up()?;
         let mut cold = password.checks().to(groups);
-        cold.connections = 4;
+        cold.connections = 2;
         let first = Load::Calls(cold).run(Pace::Count(count), Duration::from_secs(600))?;
         let theirs = Load::Calls(peer.check_password()).run(Pace::Count(count), Duration::from_secs(600))?;
         report.line(&format!(

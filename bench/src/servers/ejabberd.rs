@@ -11,6 +11,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 const SCHEMA: &str = "/usr/share/ejabberd/sql/pg.sql";
+/// Where Erlang looks for modules by itself.
+const ERLANG: &str = "/usr/lib/erlang/lib";
+/// Debian's script knows where its modules are.
+const SCRIPT: &str = "/usr/sbin/ejabberdctl";
 
 pub struct Ejabberd {
     process: Process,
@@ -19,7 +23,16 @@ pub struct Ejabberd {
 
 impl Ejabberd {
     pub fn is_installed() -> bool {
-        which("erl").is_ok() && Path::new(SCHEMA).exists()
+        which("erl").is_ok() && libraries().is_ok()
+    }
+
+    /// Its client of PostgreSQL is a package of its own.
+    pub fn speaks_sql() -> bool {
+        let has = |folder: String| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("p1_pgsql"))
+        };
+        Path::new(SCHEMA).exists() && (has(ERLANG.to_owned()) || libraries().is_ok_and(has))
     }
 
     /// On Mnesia, or on a database of its own of that server.
@@ -80,7 +93,7 @@ sql_password: \"\"
             .arguments(["-noinput", "+K", "true", "+P", "250000", "-mnesia", "dir", &spool, "-s", "ejabberd"])
             .environment(&[
                 ("HOME", folder.display().to_string()),
-                ("ERL_LIBS", "/usr/lib/x86_64-linux-gnu".to_owned()),
+                ("ERL_LIBS", libraries()?),
                 ("ERL_MAX_PORTS", "32000".to_owned()),
                 ("ERL_CRASH_DUMP_BYTES", "0".to_owned()),
                 ("EJABBERD_CONFIG_PATH", file.display().to_string()),
@@ -94,4 +107,10 @@ sql_password: \"\"
     pub fn tree(&self) -> Tree {
         self.process.tree()
     }
+}
+
+fn libraries() -> Result<String> {
+    let script = fs::read_to_string(SCRIPT)?;
+    let line = script.lines().find_map(|line| line.strip_prefix("ERL_LIBS="));
+    Ok(line.ok_or("ejabberdctl names no ERL_LIBS")?.trim_matches(['\'', '"']).to_owned())
 }

@@ -4,6 +4,7 @@ use super::{Postgres, Process, Program, Redis, free_port, get, local};
 use crate::Result;
 use crate::cost::Tree;
 use crate::plan::Plan;
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -85,7 +86,10 @@ impl Services {
             let mut program = Program::new(service.binary(), plan.binaries.join(service.binary()), &folder);
             program.environment.extend(environment.iter().cloned());
             let (public, _) = ports[service];
-            parts.insert(*service, Part { process: program.start()?, public: local(public) });
+            let mut process = program.start()?;
+            // What they have answered is in PostgreSQL, and nobody waits for their goodbye.
+            process.end = Signal::KILL;
+            parts.insert(*service, Part { process, public: local(public) });
         }
         for (service, part) in &mut parts {
             let (_, internal) = ports[service];

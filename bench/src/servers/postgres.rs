@@ -47,7 +47,7 @@ impl Postgres {
                 command
             }
         };
-        initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-D"]).arg(&data);
+        initdb.args(["--no-sync", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-D"]).arg(&data);
         let done = initdb.current_dir(&data).output()?;
         if !done.status.success() {
             return Err(format!("initdb: {}", String::from_utf8_lossy(&done.stderr)).into());
