@@ -25,6 +25,8 @@ need_server postgres postgresql
 need_server redis-server redis-server
 need_server setpriv util-linux
 need_server nginx nginx
+# The scenario ejabberd is left out, and says so, where this is not to be had.
+dpkg -s ejabberd erlang-p1-pgsql >/dev/null 2>&1 || { need_package ejabberd && need_package erlang-p1-pgsql; } 2>/dev/null || true
 
 # --all-features: as scripts/test.sh builds them. It is the same code: features only add to what tests use.
 if [ "$profile" = debug ]; then

@@ -75,21 +75,18 @@ pub fn user_token(accounts: u64) -> Unbound {
 
 /// Tokens of these users, in their order.
 pub fn tokens(address: SocketAddr, uids: &[String]) -> Result<Vec<String>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut line = crate::load::Line::open(address, crate::load::Protocol::Http).await?;
-        let (mut tokens, mut request) = (Vec::with_capacity(uids.len()), Vec::new());
-        for uid in uids {
-            request.clear();
-            let body = format!("{{\"secret\":\"tuoyun\",\"platform\":1,\"uid\":\"{uid}\"}}");
-            post(&mut request, "/auth/user_token", JSON, "", &body);
-            let answer = line.exchange(&request).await?;
-            let answer: serde_json::Value = serde_json::from_slice(answer.body)?;
-            let token = answer["data"]["token"].as_str().ok_or_else(|| format!("no token: {answer}"))?;
-            tokens.push(token.to_owned());
-        }
-        Ok(tokens)
-    })
+    let count = uids.len();
+    let uids = uids.to_vec();
+    let calls = unbound(OK_B, move |n, out| {
+        let body = format!("{{\"secret\":\"tuoyun\",\"platform\":1,\"uid\":\"{}\"}}", uids[n as usize]);
+        post(out, "/auth/user_token", JSON, "", &body);
+    });
+    let token = |body: String| {
+        let answer: serde_json::Value = serde_json::from_str(&body)?;
+        let token = answer["data"]["token"].as_str().ok_or_else(|| format!("no token: {answer}"))?;
+        Ok(token.to_owned())
+    };
+    calls.to(address).in_turn(count)?.into_iter().map(token).collect()
 }
 
 /// The presence of `count` users of `0..among`, by [`uid`].
@@ -183,8 +180,10 @@ pub fn friends_page(popular: u64) -> Result<Unbound> {
 }
 
 /// All friends of an account of a sample.
-pub fn friends_sample(size: u64) -> Result<Unbound> {
-    im("getFriends", move |n| format!("{{\"useracc\":\"{}\",\"isAllPage\":\"1\"}}", sample_uid(size, chance(n))))
+pub fn friends_sample(size: u64, samples: u64) -> Result<Unbound> {
+    im("getFriends", move |n| {
+        format!("{{\"useracc\":\"{}\",\"isAllPage\":\"1\"}}", sample_uid(size, chance(n) % samples))
+    })
 }
 
 pub fn pair(call: &'static str, pair: impl Fn(u64) -> (String, String) + Send + Sync + 'static) -> Result<Unbound> {

@@ -66,7 +66,7 @@ impl Contest {
         let time = plan.time();
         if plan.smoke {
             // A busy machine must not make a smoke run fail.
-            self.sides.iter_mut().for_each(|side| side.load.limit(2));
+            self.sides.iter_mut().for_each(|side| side.load.calm(2));
         }
         if !plan.smoke {
             for side in &self.sides {
@@ -87,7 +87,7 @@ impl Contest {
             }
         }
         let slowest = turns.iter().map(|t| median(&t.rates)).fold(f64::INFINITY, f64::min);
-        let rate = (slowest * OPEN_SHARE).max(1.0);
+        let rate = (slowest * OPEN_SHARE).max(plan.of(1.0, 50.0));
         for _ in 0..plan.open_rounds() {
             for (side, turns) in self.sides.iter().zip(&mut turns) {
                 let tally: Tally = side.load.run(Pace::Open(rate), time)?;

@@ -17,8 +17,7 @@ pub const EPOCH: u64 = 1_700_000_000_000;
 pub const POPULAR_FRIENDS: u64 = 60;
 /// Members and friends of a hub.
 const HUB_FRIENDS: u64 = 500;
-/// Lists of the sizes that are compared with a peer's, and groups of these sizes: so many of each.
-pub const SAMPLES: u64 = 100;
+/// Sizes of lists and groups that are compared with a peer's.
 pub const SAMPLE_SIZES: [u64; 2] = [50, 100];
 
 /// What there is at a size of the set.
@@ -29,6 +28,8 @@ pub struct Set {
     pub pending: u64,
     /// A hash of [`PASSWORD`], of every account; without one they have none.
     pub with_password: bool,
+    /// Lists of each of [`SAMPLE_SIZES`], and as many groups.
+    pub samples: u64,
 }
 
 /// argon2id as the services compute it, of "correct horse".
@@ -36,7 +37,7 @@ pub const PASSWORD: &str = "correct horse";
 
 impl Set {
     pub fn of(accounts: u64) -> Self {
-        Self { accounts, pending: 0, with_password: false }
+        Self { accounts, pending: 0, with_password: false, samples: 0 }
     }
 
     pub fn popular(self) -> u64 {
@@ -58,7 +59,7 @@ impl Set {
 
     /// The first group of a sample of that size.
     pub fn sample_groups(self, size: usize) -> u64 {
-        self.groups() + 1 + size as u64 * SAMPLES
+        self.groups() + 1 + size as u64 * self.samples
     }
 }
 
@@ -69,7 +70,7 @@ pub fn uid(n: u64) -> String {
 
 /// The uid of the n-th account, from 0 on, whose list has that size.
 pub fn sample_uid(size: u64, n: u64) -> String {
-    format!("r{size}-{}", n % SAMPLES)
+    format!("r{size}-{n}")
 }
 
 /// The numbers of the n-th pair, from 0 on, of which one has asked and the other was asked: two that are not popular

@@ -1,7 +1,7 @@
 //! The statements that fill the tables. `{series:N}` is a table `s` with one column `i` from 1 to N, `{series:N:t}`
 //! one named `t`.
 
-use super::{EPOCH, HUB_FRIENDS, POPULAR_FRIENDS, SAMPLE_SIZES, SAMPLES, Set};
+use super::{EPOCH, HUB_FRIENDS, POPULAR_FRIENDS, SAMPLE_SIZES, Set};
 
 /// For svc-im-auth.
 pub fn accounts(set: Set, password_hash: Option<&str>) -> Vec<String> {
@@ -14,8 +14,8 @@ pub fn accounts(set: Set, password_hash: Option<&str>) -> Vec<String> {
         )
     };
     let mut statements = vec![insert("'u' || (1000000 + s.i)", &format!("{{series:{}}}", set.accounts))];
-    for size in SAMPLE_SIZES {
-        statements.push(insert(&format!("'r{size}-' || (s.i - 1)"), &format!("{{series:{SAMPLES}}}")));
+    for size in SAMPLE_SIZES.into_iter().filter(|_| set.samples > 0) {
+        statements.push(insert(&format!("'r{size}-' || (s.i - 1)"), &format!("{{series:{}}}", set.samples)));
     }
     statements
 }
@@ -43,11 +43,11 @@ pub fn friends(set: Set) -> Vec<String> {
         insert(p("s.i - 1"), q(&of_hub), "100000 + t.i", cross(hubs, HUB_FRIENDS)),
         insert(q(&of_hub), p("s.i - 1"), "100000", cross(hubs, HUB_FRIENDS)),
     ];
-    for size in SAMPLE_SIZES {
+    for size in SAMPLE_SIZES.into_iter().filter(|_| set.samples > 0) {
         let owner = format!("'kith#r{size}-' || (s.i - 1)");
         // Their friends are popular ones, who do not hold them.
         let friend = p(&format!("(s.i * 7 + t.i) % {popular}"));
-        statements.push(insert(owner, friend, "1000 * t.i", cross(SAMPLES, size)));
+        statements.push(insert(owner, friend, "1000 * t.i", cross(set.samples, size)));
     }
     statements.extend(requests(set));
     // Only who appears has a row. Clocks are beyond every stamp.
@@ -97,7 +97,7 @@ fn pair_target(k: &str, ordinary: u64) -> String {
 
 /// For svc-groups.
 pub fn groups(set: Set) -> Vec<String> {
-    let (accounts, groups) = (set.accounts, set.groups());
+    let (accounts, groups, samples) = (set.accounts, set.groups(), set.samples);
     let size = |g: &str| format!("(CASE WHEN {accounts} / 10 / {g} < 5 THEN 5 ELSE {accounts} / 10 / {g} END)");
     // 7919 is prime and divides no power of ten: no member twice.
     let member = |g: &str, k: &str| format!("'u' || (1000001 + ({k} * 7919 + {g} * 104729) % {accounts})");
@@ -118,17 +118,17 @@ pub fn groups(set: Set) -> Vec<String> {
             of_m = size("g"),
         ),
     ];
-    for (n, size) in SAMPLE_SIZES.into_iter().enumerate() {
+    for (n, size) in SAMPLE_SIZES.into_iter().enumerate().filter(|_| samples > 0) {
         let first = set.sample_groups(n);
         let id = format!("({first} + s.i - 1)");
         statements.push(format!(
             "INSERT INTO groups (id, name, owner, members, last_place, created_at) \
-             SELECT {id}, 'Group ' || {id}, {}, {size}, {size}, {EPOCH} FROM {{series:{SAMPLES}}}",
+             SELECT {id}, 'Group ' || {id}, {}, {size}, {size}, {EPOCH} FROM {{series:{samples}}}",
             member(&id, "1")
         ));
         statements.push(format!(
             "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT {id}, {}, t.i, {EPOCH} \
-             FROM {{series:{SAMPLES}}} CROSS JOIN {{series:{size}:t}}",
+             FROM {{series:{samples}}} CROSS JOIN {{series:{size}:t}}",
             member(&id, "t.i")
         ));
     }

@@ -37,7 +37,13 @@ pub struct Calls {
     /// What the body of a right answer begins with; any other ends the run.
     pub expected: &'static str,
     next: Arc<AtomicU64>,
+    /// Whether a wrong answer is asked for again, some times: a service may be busy while something is set up, and in a
+    /// smoke run on a busy machine.
+    patient: bool,
 }
+
+/// How often and after which pause the patient ask again.
+const PATIENCE: (u32, Duration) = (40, Duration::from_millis(250));
 
 impl Calls {
     pub fn new(
@@ -47,7 +53,15 @@ impl Calls {
         render: impl Fn(u64, &mut Vec<u8>) + Send + Sync + 'static,
     ) -> Self {
         let next = Arc::default();
-        Self { address, protocol: Protocol::Http, connections, render: Arc::new(render), expected, next }
+        Self {
+            address,
+            protocol: Protocol::Http,
+            connections,
+            render: Arc::new(render),
+            expected,
+            next,
+            patient: false,
+        }
     }
 
     /// The same requests to another server; numbers are shared.
@@ -61,20 +75,40 @@ impl Calls {
 
     /// One request and the body of its answer, which must be a right one.
     pub fn once(&self) -> Result<String> {
+        Ok(self.in_turn(1)?.remove(0))
+    }
+
+    /// So many requests one after the other, and the bodies of their answers.
+    pub fn in_turn(&self, count: usize) -> Result<Vec<String>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut line = Line::open(self.address, self.protocol).await?;
-            let mut request = Vec::new();
-            (self.render)(self.number(), &mut request);
-            let answer = line.exchange(&request).await?;
-            self.check(&answer)?;
-            Ok(String::from_utf8_lossy(answer.body).into_owned())
+            let (mut request, mut bodies, mut tries) = (Vec::new(), Vec::with_capacity(count), 0);
+            while bodies.len() < count {
+                if tries == 0 {
+                    request.clear();
+                    (self.render)(self.number(), &mut request);
+                }
+                let answer = line.exchange(&request).await?;
+                match self.check(&answer) {
+                    Ok(()) => {
+                        bodies.push(String::from_utf8_lossy(answer.body).into_owned());
+                        tries = 0;
+                    }
+                    Err(e) if tries == PATIENCE.0 => return Err(e),
+                    Err(_) => {
+                        tries += 1;
+                        tokio::time::sleep(PATIENCE.1).await;
+                    }
+                }
+            }
+            Ok(bodies)
         })
     }
 
-    /// The first `count` requests, on all connections; the numbers start anew afterwards.
+    /// The first `count` requests, on all connections; the numbers start anew afterwards. Sets something up.
     pub fn each(&self, count: u64) -> Result<()> {
-        let calls = Self { next: Arc::default(), ..self.clone() };
+        let calls = Self { next: Arc::default(), patient: true, ..self.clone() };
         run::run(&calls, Pace::Count(count), Duration::from_secs(600)).map(drop)
     }
 
@@ -141,10 +175,13 @@ pub enum Load {
 }
 
 impl Load {
-    /// At most so many connections.
-    pub fn limit(&mut self, connections: usize) {
+    /// For a smoke run: at most so many connections, and patience.
+    pub fn calm(&mut self, connections: usize) {
         match self {
-            Self::Calls(calls) => calls.connections = calls.connections.min(connections),
+            Self::Calls(calls) => {
+                calls.connections = calls.connections.min(connections);
+                calls.patient = true;
+            }
             Self::Pgbench(pgbench) => pgbench.clients = pgbench.clients.min(connections as u64),
         }
     }

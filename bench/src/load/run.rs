@@ -1,6 +1,6 @@
 //! Runs of [`Calls`].
 
-use super::{Calls, Line, Pace, Tally};
+use super::{Calls, Line, PATIENCE, Pace, Tally};
 use crate::{Failure, Result};
 use futures_util::future::try_join_all;
 use std::cell::RefCell;
@@ -130,10 +130,12 @@ async fn converse(
     tally: Rc<RefCell<Tally>>,
 ) -> Result<()> {
     let (end, total) = (begun + shared.time, shared.total());
-    let mut request = Vec::new();
+    let (mut request, mut tries) = (Vec::new(), 0);
     loop {
         let mut from = Instant::now();
         match shared.pace {
+            // What is set up is asked for again as it is.
+            Pace::Count(_) if tries > 0 => {}
             Pace::Closed if from >= end => return Ok(()),
             Pace::Closed => {}
             Pace::Count(_) if shared.taken.fetch_add(1, Relaxed) >= total => return Ok(()),
@@ -147,10 +149,20 @@ async fn converse(
                 from = begun + Duration::from_secs_f64(taken as f64 / rate);
             }
         }
-        request.clear();
-        (calls.render)(calls.number(), &mut request);
+        if tries == 0 || !matches!(shared.pace, Pace::Count(_)) {
+            request.clear();
+            (calls.render)(calls.number(), &mut request);
+        }
         let answer = line.exchange(&request).await?;
-        calls.check(&answer)?;
-        tally.borrow_mut().record(from.elapsed());
+        match calls.check(&answer) {
+            Ok(()) => tally.borrow_mut().record(from.elapsed()),
+            Err(e) if !calls.patient || tries >= PATIENCE.0 => return Err(e),
+            Err(_) => {
+                tries += 1;
+                tokio::time::sleep(PATIENCE.1).await;
+                continue;
+            }
+        }
+        tries = 0;
     }
 }

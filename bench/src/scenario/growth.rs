@@ -92,7 +92,7 @@ fn stack(plan: &Plan, accounts: u64, postgres: &Postgres, redis: &Redis) -> Resu
     let online: Vec<String> = (1..=plan.of(1_000, 50)).map(uid).collect();
     let sockets = Sockets::open(auth, tokens(auth, &online)?)?;
     let presence = online_status(200, accounts).to(auth);
-    super::settled(&presence)?;
+    presence.once()?;
     // From the middle of one of the ten largest groups, which are as much larger as everything else.
     let page = signed.calls(
         move |n| format!("/im/{}/group_get_user_list/", chance(n) % 10 + 1),

@@ -1,6 +1,6 @@
 //! `kith` as somebody's process: how long until it answers, what it holds in memory, what idle sockets add.
 
-use super::{Aim, settled};
+use super::Aim;
 use crate::calls::{online_status, tokens};
 use crate::cost::{self, Tree};
 use crate::data::{self, Set, uid};
@@ -73,7 +73,7 @@ fn sockets(
     let uids: Vec<String> = (1..=count).map(uid).collect();
     let tokens = tokens(auth, &uids)?;
     let probe = online_status(1, count).to(auth);
-    settled(&probe)?;
+    probe.once()?;
     require_online(auth, 0, count)?;
     sleep(plan.of(SETTLED, Duration::ZERO));
     let before = cost::memory(trees);

@@ -16,8 +16,6 @@ use crate::plan::Plan;
 use crate::report::Report;
 use crate::servers::{Postgres, Redis, STORING};
 use crate::{Result, data};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 /// What a figure shall reach.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,18 +73,5 @@ impl Stores {
         let stores = vec![self.postgres.tree(), self.redis.tree()];
         let cost = vec![("Kith", trees.clone()), ("stores", stores)];
         Side { name: name.into(), load: Load::Calls(calls), cost, memory: trees, aim }
-    }
-}
-
-/// The answer to a call that may be refused in the first seconds: with Redis nobody's presence is known before every
-/// node had time to report.
-fn settled(calls: &Calls) -> Result<String> {
-    let limit = Instant::now() + Duration::from_secs(10);
-    loop {
-        match calls.once() {
-            Err(e) if Instant::now() > limit => return Err(e),
-            Err(_) => sleep(Duration::from_millis(50)),
-            done => return done,
-        }
     }
 }

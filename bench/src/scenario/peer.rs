@@ -10,7 +10,7 @@ use crate::Result;
 use crate::calls::{self, Signed};
 use crate::contest::{COLUMNS, Contest, Outcome, Side};
 use crate::cost::{self, Tree};
-use crate::data::{self, PASSWORD, SAMPLE_SIZES, SAMPLES, Set, chance, uid};
+use crate::data::{self, PASSWORD, SAMPLE_SIZES, Set, chance, uid};
 use crate::load::{Calls, Load, Pace};
 use crate::plan::Plan;
 use crate::report::Report;
@@ -29,7 +29,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     if !Ejabberd::is_installed() {
         return report.line("ejabberd is not installed (Debian's package ejabberd): left out.");
     }
-    let set = Set { with_password: true, ..Set::of(plan.accounts) };
+    let set = Set { with_password: true, samples: plan.of(100, 5), ..Set::of(plan.accounts) };
     on_sqlite(plan, set, report)?;
     if !Ejabberd::speaks_sql() {
         return report.line("\nejabberd has no client of PostgreSQL (Debian's package erlang-p1-pgsql): left out.");
@@ -140,7 +140,7 @@ impl Half<'_> {
         let password = Signed::with_password(&people, PASSWORD);
         let token = Signed::with_token(auth, &people)?;
         let rooms = plan.of(ROOMS, 10).min(set.groups());
-        let peer = Peer { address: self.ejabberd.address, people: count, rooms };
+        let peer = Peer { address: self.ejabberd.address, people: count, rooms, samples: set.samples };
         peer.set_up()?;
         let mut cold = password.checks().to(groups);
         cold.connections = 2;
@@ -151,9 +151,12 @@ impl Half<'_> {
             first.rate(),
             theirs.rate(),
         ))?;
-        let members: Vec<String> = (0..SAMPLES).map(|n| uid(set.ordinary(n * 7 + 3))).collect();
+        let members: Vec<String> = (0..set.samples).map(|n| uid(set.ordinary(n * 7 + 3))).collect();
         let sitting = Signed::with_token(auth, &members)?;
-        sitting.joins(1, ROOMS_OF_ONE).to(groups).each(SAMPLES * ROOMS_OF_ONE)?;
+        let mut join = sitting.joins(1, ROOMS_OF_ONE).to(groups);
+        // They wait for each other.
+        join.connections = 4;
+        join.each(set.samples * ROOMS_OF_ONE)?;
 
         let job = |what: &str, ours: Calls, theirs: Calls, aim: f64| Job { what: what.into(), ours, theirs, aim };
         let open_door = move |n: u64| {
@@ -168,10 +171,10 @@ impl Half<'_> {
         ];
         for (n, size) in SAMPLE_SIZES.into_iter().enumerate() {
             let aim = if size > 50 { self.of_hundred } else { 1.0 };
-            let ours = calls::friends_sample(size)?.to(friends);
+            let ours = calls::friends_sample(size, set.samples)?.to(friends);
             jobs.push(job(&format!("friends, {size}"), has(ours, "\"useracc\"", size)?, peer.roster(size)?, aim));
             let first = set.sample_groups(n);
-            let ours = token.members(move |n| first + chance(n) % SAMPLES, "").to(groups);
+            let ours = token.members(move |n| first + chance(n) % set.samples, "").to(groups);
             let ours = has(ours, "\"username\"", size)?;
             jobs.push(job(&format!("members, {size}"), ours, peer.affiliations(size)?, aim));
         }
@@ -179,7 +182,7 @@ impl Half<'_> {
         let of_user = has(sitting.groups().to(groups), "\"id\"", ROOMS_OF_ONE)?;
         jobs.push(job("groups of a user", of_user, peer.rooms_of_user()?, 1.0));
         let presence = calls::online_status(1, set.accounts).to(auth);
-        super::settled(&presence)?;
+        presence.once()?;
         jobs.push(job("presence of one", presence, peer.presence(), 1.0));
         Ok(jobs)
     }
@@ -199,6 +202,8 @@ struct Peer {
     address: SocketAddr,
     people: u64,
     rooms: u64,
+    /// Lists and rooms of each size.
+    samples: u64,
 }
 
 const HOST: &str = "\"host\":\"localhost\"";
@@ -218,17 +223,17 @@ impl Peer {
 
     /// People, lists of both sizes, rooms: to join, with members, and with subscribers.
     fn set_up(&self) -> Result<()> {
-        let people = self.people;
+        let (people, samples) = (self.people, self.samples);
         let register = |n: u64| format!("\"user\":\"p{n}\",{HOST},\"password\":\"{PASSWORD}\"");
         self.calls("register", "\"User", register).each(people)?;
         let create = |name: String| format!("\"name\":\"{name}\",{SERVICE},{HOST}");
         self.calls("create_room", "0", move |n| create(format!("room{n}"))).each(self.rooms)?;
         for size in SAMPLE_SIZES {
             let item = move |n: u64| roster_item(&format!("r{size}-{}", n / size), &format!("friend{}", n % size));
-            self.calls("add_rosteritem", "0", item).each(SAMPLES * size)?;
-            self.calls("create_room", "0", move |n| create(format!("s{size}-{n}"))).each(SAMPLES)?;
-            let member = move |n: u64| membership(&format!("s{size}-{}", n % SAMPLES), &format!("m{}", n / SAMPLES));
-            self.calls("set_room_affiliation", "0", member).each(SAMPLES * size)?;
+            self.calls("add_rosteritem", "0", item).each(samples * size)?;
+            self.calls("create_room", "0", move |n| create(format!("s{size}-{n}"))).each(samples)?;
+            let member = move |n: u64| membership(&format!("s{size}-{}", n % samples), &format!("m{}", n / samples));
+            self.calls("set_room_affiliation", "0", member).each(samples * size)?;
         }
         let rooms = self.rooms;
         let subscribe = move |n: u64| {
@@ -238,7 +243,7 @@ impl Peer {
                  \"nodes\":\"urn:xmpp:mucsub:nodes:messages\""
             )
         };
-        self.calls("subscribe_room", "[", subscribe).each(SAMPLES * ROOMS_OF_ONE)
+        self.calls("subscribe_room", "[", subscribe).each(samples * ROOMS_OF_ONE)
     }
 
     fn register(&self) -> Calls {
@@ -260,8 +265,9 @@ impl Peer {
     }
 
     fn roster(&self, size: u64) -> Result<Calls> {
+        let samples = self.samples;
         let calls = self.calls("get_roster", "[{", move |n| {
-            format!("\"user\":\"r{size}-{}\",\"server\":\"localhost\"", chance(n) % SAMPLES)
+            format!("\"user\":\"r{size}-{}\",\"server\":\"localhost\"", chance(n) % samples)
         });
         has(calls, "\"jid\"", size)
     }
@@ -274,15 +280,17 @@ impl Peer {
     }
 
     fn affiliations(&self, size: u64) -> Result<Calls> {
+        let samples = self.samples;
         let calls = self.calls("get_room_affiliations", "[{", move |n| {
-            format!("\"name\":\"s{size}-{}\",{SERVICE}", chance(n) % SAMPLES)
+            format!("\"name\":\"s{size}-{}\",{SERVICE}", chance(n) % samples)
         });
         has(calls, "\"username\"", size)
     }
 
     fn rooms_of_user(&self) -> Result<Calls> {
+        let samples = self.samples;
         let calls =
-            self.calls("get_user_subscriptions", "[", |n| format!("\"user\":\"q{}\",{HOST}", chance(n) % SAMPLES));
+            self.calls("get_user_subscriptions", "[", move |n| format!("\"user\":\"q{}\",{HOST}", chance(n) % samples));
         has(calls, "@conference.localhost", ROOMS_OF_ONE)
     }
 

@@ -26,7 +26,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let sockets = Sockets::open(direct, tokens(direct, &uids)?)?;
 
     let calls = online_status(ASKED, 2 * online).to(direct);
-    let body = super::settled(&calls)?;
+    let body = calls.once()?;
     let away = body.matches("\"status\":\"offline\"").count() as u64;
     if body.matches("\"userID\"").count() as u64 != ASKED || away == 0 || away == ASKED {
         return Err(format!("{away} of {ASKED} users offline are strange: {body}").into());
