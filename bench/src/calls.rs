@@ -139,10 +139,12 @@ impl Signed {
     /// few wait for the same one, then the next user.
     pub fn joins(&self, first: u64, groups: u64) -> Unbound {
         let users = self.users.clone();
-        unbound(OK_C, move |n, out| {
+        let most = users.len() as u64 * groups;
+        let calls = unbound(OK_C, move |n, out| {
             let user = &users[(n / groups) as usize % users.len()];
             post(out, format!("/im/{}/group_join/", first + n % groups), FORM, "", user);
-        })
+        });
+        calls.at_most(most)
     }
 
     pub fn members(&self, group: impl Fn(u64) -> u64 + Send + Sync + 'static, more: &'static str) -> Unbound {

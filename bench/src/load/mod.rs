@@ -37,6 +37,8 @@ pub struct Calls {
     /// What the body of a right answer begins with; any other ends the run.
     pub expected: &'static str,
     next: Arc<AtomicU64>,
+    /// So many different requests there are; more would not be new.
+    most: u64,
     /// Whether a wrong answer is asked for again, some times: a service may be busy while something is set up, and in a
     /// smoke run on a busy machine.
     patient: bool,
@@ -67,6 +69,11 @@ impl Calls {
     /// The same requests to another server; numbers are shared.
     pub fn to(&self, address: SocketAddr) -> Self {
         Self { address, ..self.clone() }
+    }
+
+    /// The same of which there are only so many.
+    pub fn at_most(self, most: u64) -> Self {
+        Self { most, ..self }
     }
 
     pub fn number(&self) -> u64 {

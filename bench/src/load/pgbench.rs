@@ -65,7 +65,7 @@ impl Pgbench {
         tally.answers = done as u64;
         tally.seconds = done / rate.max(1e-9);
         // Clients get on at different speeds.
-        self.base.set(self.base.get() + (tally.answers / self.clients * 2 + 100) * self.clients);
+        self.base.set(self.base.get() + (tally.answers / self.clients * 5 / 4 + 100) * self.clients);
         Ok(tally)
     }
 

@@ -150,8 +150,12 @@ async fn converse(
             }
         }
         if tries == 0 || !matches!(shared.pace, Pace::Count(_)) {
+            let number = calls.number();
+            if number >= calls.most && !calls.patient {
+                return Err(format!("there are only {} such requests: shorten the run", calls.most).into());
+            }
             request.clear();
-            (calls.render)(calls.number(), &mut request);
+            (calls.render)(number, &mut request);
         }
         let answer = line.exchange(&request).await?;
         match calls.check(&answer) {

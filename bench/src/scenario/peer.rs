@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Groups and rooms that are joined.
 const ROOMS: u64 = 1_000;
 /// Who joins, and whose password is checked.
-const PEOPLE: u64 = 200;
+const PEOPLE: u64 = 500;
 /// Groups and rooms that each of those is in, who ask for theirs.
 const ROOMS_OF_ONE: u64 = 5;
 

@@ -13,7 +13,7 @@ use crate::servers::{Service, Services};
 
 const AIM: Aim = Aim::AtLeast(0.6);
 /// Friend agreements a second that neither side reaches.
-const AGREEMENTS: u64 = 12_000;
+const AGREEMENTS: u64 = 16_000;
 
 /// A new number for each transaction.
 const NUMBER: &str = "\\set id :base + :client_id + :step * :n
@@ -29,12 +29,13 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let people: Vec<String> = (1..=plan.of(500, 20)).map(uid).collect();
     let signed = Signed::with_token(services.address(Service::ImAuth)?, &people)?;
 
+    let agreements = calls::pair("friendAgree", move |n| asked(set, n))?.at_most(set.pending);
     report.head(&COLUMNS)?;
     let jobs: [(&str, Service, Calls, String); 5] = [
         ("user_register", Service::ImAuth, calls::user_register("n", None), register()),
         ("user_token", Service::ImAuth, calls::user_token(set.accounts), token(set)),
         ("addFriend (asks)", Service::Friends, calls::pair("addFriend", move |n| strangers(set, n))?, add(set)),
-        ("friendAgree", Service::Friends, calls::pair("friendAgree", move |n| asked(set, n))?, agree(set)),
+        ("friendAgree", Service::Friends, agreements, agree(set)),
         ("group_join (token)", Service::Groups, signed.joins(2, set.groups() - 1), join(set)),
     ];
     for (what, service, calls, script) in jobs {
