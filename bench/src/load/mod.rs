@@ -62,6 +62,7 @@ impl Calls {
             render: Arc::new(render),
             expected,
             next,
+            most: u64::MAX,
             patient: false,
         }
     }

@@ -105,6 +105,8 @@ fn stack(plan: &Plan, accounts: u64, postgres: &Postgres, redis: &Redis) -> Resu
     );
     let mut calls = vec![
         ("page of 50 friends", calls::friends_page(popular)?.to(friends)),
+        // How much of it is that fewer of the names asked for were asked for a moment ago.
+        ("the same, of 1,000 owners", calls::friends_page(popular.min(1_000))?.to(friends)),
         ("delta of a friends list", delta.to(friends)),
         ("join", signed.joins(2, (set.groups() - 1).min(90)).to(groups)),
         ("page of 50 members", page.to(groups)),

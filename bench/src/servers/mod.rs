@@ -38,6 +38,8 @@ pub struct Program {
     pub folder: PathBuf,
     /// Another user, where we are root.
     pub user: Option<&'static str>,
+    /// What the kernel sends it when this process has died.
+    pub orphaned: &'static str,
 }
 
 impl Program {
@@ -49,6 +51,7 @@ impl Program {
             environment: BTreeMap::new(),
             folder: folder.to_owned(),
             user: None,
+            orphaned: "KILL",
         }
     }
 
@@ -71,7 +74,7 @@ impl Program {
         if let Some(user) = self.user.filter(|_| is_root()) {
             command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--init-groups"]);
         }
-        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.path).args(&self.arguments);
+        command.args(["--pdeathsig", self.orphaned, "--"]).arg(&self.path).args(&self.arguments);
         command.env_clear().env("PATH", "/usr/bin:/bin").envs(&self.environment).current_dir(&self.folder);
         let child = command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).spawn();
         let child = child.map_err(|e| format!("setpriv (util-linux) starts {}: {e}", self.name))?;
@@ -98,14 +101,19 @@ impl Process {
     }
 
     /// Waits until it `is_ready`; an error with its log if it ends or takes too long.
-    pub fn until(&mut self, mut is_ready: impl FnMut() -> bool) -> Result<()> {
-        let limit = Instant::now() + Duration::from_secs(60);
+    pub fn until(&mut self, is_ready: impl FnMut() -> bool) -> Result<()> {
+        self.until_looking(Duration::from_millis(20), is_ready)
+    }
+
+    /// The same, with this pause between looks, which cost time that it needs itself.
+    pub fn until_looking(&mut self, pause: Duration, mut is_ready: impl FnMut() -> bool) -> Result<()> {
+        let limit = Instant::now() + Duration::from_secs(120);
         while !is_ready() {
             if self.child.try_wait()?.is_some() || Instant::now() > limit {
                 let log = std::fs::read_to_string(&self.log).unwrap_or_default();
                 return Err(format!("{} does not start: {log}", self.name).into());
             }
-            sleep(Duration::from_millis(2));
+            sleep(pause);
         }
         Ok(())
     }

@@ -55,7 +55,8 @@ impl Postgres {
         let port = free_port();
         let settings = SETTINGS.iter().chain(more).flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]);
         let mut program = Program::new("postgres", which("postgres")?, &data);
-        program.user = Some(UNPRIVILEGED);
+        // Its processes and shared memory are to go with it.
+        (program.user, program.orphaned) = (Some(UNPRIVILEGED), "INT");
         let place = ["-D".to_owned(), data.display().to_string(), "-p".to_owned(), port.to_string()];
         let mut process = program.arguments(place.into_iter().chain(settings)).start()?;
         process.end = Signal::INT;
