@@ -48,4 +48,10 @@ KITH_TEST_STACK=sqlite cargo test --workspace --all-features --quiet -- "$@"
 step "API tests on PostgreSQL and Redis"
 KITH_TEST_STACK=postgres cargo test --workspace --all-features --quiet --test api -- "$@"
 
+if [ $# -eq 0 ]; then
+    # Not timed and not judged: only that every scenario still runs.
+    step "Smoke run of the benchmarks"
+    scripts/bench.sh --smoke >"$servers/bench.log" 2>&1 || { cat "$servers/bench.log" >&2; fail "the benchmarks do not run"; }
+fi
+
 step "All passed"
