@@ -43,4 +43,9 @@ KITH_TEST_STACK=sqlite cargo test --workspace --all-features --quiet -- "$@"
 step "API tests on PostgreSQL and Redis"
 KITH_TEST_STACK=postgres cargo test --workspace --all-features --quiet --test api -- "$@"
 
+if [ $# -eq 0 ]; then
+    step "Faults, a few of them"
+    scripts/faults.sh --rounds 6
+fi
+
 step "All passed"

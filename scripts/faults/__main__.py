@@ -41,6 +41,7 @@ def main():
     arguments = argparse.ArgumentParser(prog="scripts/faults.sh")
     arguments.add_argument("--rounds", type=int, default=100)
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    arguments.add_argument("--only", default="", help="only faults with this in their name: 'SIGSTOP', 'im_auth-2'")
     arguments.add_argument("--folder", required=True, help=argparse.SUPPRESS)
     arguments.add_argument("--binaries", required=True, help="folder with gateway and svc-…")
     given = arguments.parse_args()
@@ -79,13 +80,13 @@ def run(given, cluster, violations):
     results = []
     for number in range(1, given.rounds + 1):
         began = time.monotonic()
-        result = game.play(number, catalogue.draw(), rng)
+        result = game.play(number, catalogue.draw(given.only), rng)
         results.append(result)
         print(
             f"{number:3} {result.fault}: {result.acknowledged} writes, {result.failed} of {result.calls} calls failed, "
             f"slowest answer {result.slowest:.1f} s, presence right in {result.presence:.1f} s, "
             f"healed in {result.recovery:.1f} s, {len(result.violations)} violations "
-            f"({time.monotonic() - began:.0f} s; machine late by {cluster.lag.worst(began):.2f} s at most; "
+            f"({' + '.join(f'{phase:.0f}' for phase in result.phases)} s; machine late by {cluster.lag.worst(began):.2f} s at most; "
             f"{ledger.entries()} entries, {sockets.opened} sockets)",
             flush=True,
         )

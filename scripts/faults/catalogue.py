@@ -70,7 +70,14 @@ class Catalogue:
             HOLE: Bag(rng, [*upstream, *stores, "clients"]),
         }
 
-    def draw(self):
+    def draw(self, only=""):
+        """The next one whose name has `only` in it."""
+        while True:
+            fault = self.draw_any()
+            if only in str(fault):
+                return fault
+
+    def draw_any(self):
         """Each kind once before the weights count: short runs see most kinds."""
         kind = self.first.pop() if self.first else self.kinds.draw()
         make = {

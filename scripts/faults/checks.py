@@ -68,36 +68,43 @@ class Databases:
     """Reads everything once and says in what state each entry of the ledger is."""
 
     def __init__(self, postgres):
-        query = postgres.query
+        accounts, tokens = postgres.queries(
+            "im_auth",
+            ["SELECT uid, sign, name, implicit FROM accounts WHERE app_id = 'kith'", "SELECT id, state FROM tokens"],
+        )
+        friends, requests = postgres.queries(
+            "friends",
+            ["SELECT owner, friend, active FROM friends", "SELECT owner, other, invited, done FROM requests"],
+        )
+        groups, members = postgres.queries(
+            "groups", ["SELECT id, name FROM groups", "SELECT group_id, uid FROM memberships"]
+        )
+        rows, im_uids = postgres.queries(
+            "terminal_user",
+            [
+                "SELECT t.tuser_key, 'validity', ln_md5, start_time, end_time FROM validities"
+                " JOIN terminal_users t USING (im_uid)"
+                " UNION ALL SELECT t.tuser_key, kind, record_id, amount::text, '' FROM records"
+                " JOIN terminal_users t USING (im_uid)",
+                "SELECT tuser_key, im_uid FROM terminal_users",
+            ],
+        )
         self.signs, self.names = {}, {}
-        for uid, sign, name, implicit in query(
-            "im_auth", "SELECT uid, sign, name, implicit FROM accounts WHERE app_id = 'kith'"
-        ):
+        for uid, sign, name, implicit in accounts:
             self.names[uid] = name
             if implicit == "f":
                 self.signs[uid] = sign
-        self.tokens = dict(query("im_auth", "SELECT id, state FROM tokens"))
-        self.friends = {
-            (owner, friend): active == "t"
-            for owner, friend, active in query("friends", "SELECT owner, friend, active FROM friends")
-        }
-        self.requests = {
-            (owner, other, invited): done == "t"
-            for owner, other, invited, done in query("friends", "SELECT owner, other, invited, done FROM requests")
-        }
-        self.groups = dict(query("groups", "SELECT id, name FROM groups"))
+        self.tokens = dict(tokens)
+        self.friends = {(owner, friend): active == "t" for owner, friend, active in friends}
+        self.requests = {(owner, other, invited): done == "t" for owner, other, invited, done in requests}
+        self.groups = dict(groups)
         self.members = {}
-        for group, uid in query("groups", "SELECT group_id, uid FROM memberships"):
+        for group, uid in members:
             self.members.setdefault(group, set()).add(uid)
         self.rows = {}
-        for key, *row in query(
-            "terminal_user",
-            "SELECT t.tuser_key, 'validity', ln_md5, start_time, end_time FROM validities JOIN terminal_users t"
-            " USING (im_uid) UNION ALL SELECT t.tuser_key, kind, record_id, amount::text, '' FROM records"
-            " JOIN terminal_users t USING (im_uid)",
-        ):
+        for key, *row in rows:
             self.rows.setdefault(key, set()).add(tuple(row))
-        self.im_uids = dict(query("terminal_user", "SELECT tuser_key, im_uid FROM terminal_users"))
+        self.im_uids = dict(im_uids)
 
     def state(self, key, actor):
         return getattr(self, "_" + key[0])(key, actor)
@@ -185,6 +192,8 @@ def compare(postgres, crew, report):
                 report(f"{actor.name}: {key} is {state}, and must be one of {allowed}")
     for what in found.strangers([book.states for book in crew.ledger.books]):
         report(f"nobody wrote it: {what}")
-    for what, database, sql in INVARIANTS:
-        for row in postgres.query(database, sql)[:5]:
-            report(f"{what}: {row}")
+    for database in sorted({database for _, database, _ in INVARIANTS}):
+        asked = [(what, sql) for what, where, sql in INVARIANTS if where == database]
+        for (what, _), rows in zip(asked, postgres.queries(database, [sql for _, sql in asked])):
+            for row in rows[:5]:
+                report(f"{what}: {row}")

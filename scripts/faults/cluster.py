@@ -136,9 +136,6 @@ class Cluster:
             if process.killed:
                 process.start()
 
-    def ended_by_themselves(self):
-        return [p.name for p in self.kith.values() if not p.alive() and not p.killed]
-
     def stop(self):
         for process in self.kith.values():
             if process.child:

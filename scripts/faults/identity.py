@@ -63,7 +63,8 @@ class Identity(Actor):
         names = [n for p, ids in held.items() if platform in (0, p) for n in ids]
         if names:
             self.write(
-                {("token", name): lambda _: DEAD for name in names},
+                # One that is done late would end later tokens too.
+                {("account", uid): lambda sign: sign, **{("token", name): lambda _: DEAD for name in names}},
                 lambda: self.kith.b("/auth/force_logout", uid=uid, platform=platform),
             )
 

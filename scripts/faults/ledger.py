@@ -3,6 +3,9 @@
 A write that was answered with success leaves one state. One that was not answered may or may not have happened, so it
 leaves two, until it is repeated and answered, or read. What is read must be one of the states, or something that was
 answered is gone, half done, or done twice.
+
+A call that was not answered may also be done late, by a process that was frozen with it, and over what its own client
+changed since. That is the client's doing, so clients leave alone what such a call was about until the fault is over.
 """
 
 
@@ -13,6 +16,7 @@ class Book:
         self.name = name
         self.states = {}
         self.touched = set()
+        self.unanswered = set()
         self.acknowledged = 0
 
     def know(self, key, state):
@@ -29,8 +33,9 @@ class Book:
         return state
 
     def keys(self, kind, wanted=lambda state: True):
-        """Sure entries of a kind in a wanted state."""
-        return [k for k, s in self.states.items() if k[0] == kind and len(s) == 1 and wanted(next(iter(s)))]
+        """Entries of a kind in a wanted state that may be changed."""
+        mine = [(k, s) for k, s in self.states.items() if k[0] == kind and len(s) == 1 and k not in self.unanswered]
+        return [k for k, s in mine if wanted(next(iter(s)))]
 
     def intend(self, key, change):
         """A write is about to be sent. `change` maps a state to the one after, and doing it twice is doing it once."""
@@ -67,3 +72,7 @@ class Ledger:
     def new_round(self):
         for book in self.books:
             book.touched.clear()
+
+    def fault_is_over(self):
+        for book in self.books:
+            book.unanswered.clear()

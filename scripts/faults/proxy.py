@@ -103,7 +103,6 @@ class Proxy:
 
     def __init__(self, seed):
         self.seed = seed
-        self.ports = {}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "faults.proxy"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -116,7 +115,6 @@ class Proxy:
 
     def link(self, name, listen, to):
         self._say(link=name, listen=listen, to=to, seed=f"{self.seed}-{name}")
-        self.ports[name] = listen
         return listen
 
     def turn(self, name, mode):

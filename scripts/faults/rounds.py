@@ -31,6 +31,8 @@ class Result:
         self.presence = 0.0
         self.recovery = 0.0
         self.violations = []
+        # Seconds that fault, recovery, comparing, reading and the last look at the sockets took.
+        self.phases = []
 
 
 class Prober:
@@ -75,6 +77,7 @@ class Game:
         ledger.new_round()
         before = ledger.acknowledged()
         pids = self.pids()
+        began = time.monotonic()
         self.crew.counts.take()
         self.violations.clear()
         self.crew.go_on()
@@ -85,17 +88,23 @@ class Game:
         self.sockets.freeze()
         result.presence, result.recovery = self.recover(ended)
 
+        marks = [began, ended, time.monotonic()]
         self.crew.pause()
+        ledger.fault_is_over()
         result.acknowledged = ledger.acknowledged() - before
         result.calls, result.failed, result.slowest = self.crew.counts.take()
         checks.compare(self.cluster.postgres, self.crew, self.crew.report)
+        marks.append(time.monotonic())
         self.reader.read(self.crew.actors, ended)
+        marks.append(time.monotonic())
         self.presence_stays(ended)
         for name, pid in self.pids().items():
             was = pids[name]
             if pid != was and not (fault.kind == KILL and fault.target == name):
                 self.crew.report(f"{name} ended by itself")
         self.sockets.thaw()
+        marks.append(time.monotonic())
+        result.phases = [later - earlier for earlier, later in zip(marks, marks[1:])]
         result.violations = list(self.violations)
         return result
 

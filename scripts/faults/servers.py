@@ -12,6 +12,7 @@ from faults.process import Process, accepts, free_port, wait_until
 
 SERVICES = ("im_auth", "terminal_user", "groups", "friends")
 DISK = "400m"
+BETWEEN = "=== next ==="
 
 
 class Postgres(Process):
@@ -77,11 +78,22 @@ class Postgres(Process):
 
     def query(self, database, sql):
         """Rows as lists of texts."""
-        psql = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-At", "-F", "\t", "-d", self.url(database), "-c", sql]
+        return self.queries(database, [sql])[0]
+
+    def queries(self, database, statements):
+        """The same of several statements: starting psql is what takes long."""
+        psql = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-At", "-F", "\t", "-d", self.url(database)]
+        script = f"\\echo {BETWEEN}\n".join(f"{sql};\n" for sql in statements)
         for _ in range(20):
-            done = subprocess.run(psql, capture_output=True, text=True, check=False)
+            done = subprocess.run(psql, input=script, capture_output=True, text=True, check=False)
             if done.returncode == 0:
-                return [line.split("\t") for line in done.stdout.splitlines()]
+                answers = [[]]
+                for line in done.stdout.splitlines():
+                    if line == BETWEEN:
+                        answers.append([])
+                    else:
+                        answers[-1].append(line.split("\t"))
+                return answers
             time.sleep(0.25)
         raise RuntimeError(f"{database}: {done.stderr}")
 
@@ -132,10 +144,9 @@ class Redis(Process):
 
     def start_again(self, state=None):
         """Empty, or with a state: a file in Redis's own format."""
-        for file in (self.dump,):
-            if os.path.exists(file) and state != file:
-                os.remove(file)
-        if state and state != self.dump:
+        if state != self.dump and os.path.exists(self.dump):
+            os.remove(self.dump)
+        if state not in (None, self.dump):
             shutil.copy(state, self.dump)
         self.start()
         wait_until(lambda: accepts(self.port), 30, lambda: f"Redis\n{self.tail()}")

@@ -55,6 +55,7 @@ class Actor(threading.Thread):
             answer = call()
             if answer is not None:
                 break
+            self.book.unanswered.update(changes)
             if self.crew.pausing:
                 return None
             time.sleep(0.1 * 2**attempt)
