@@ -52,6 +52,8 @@ if [ $# -eq 0 ]; then
     # Not timed and not judged: only that every scenario still runs.
     step "Smoke run of the benchmarks"
     scripts/bench.sh --smoke >"$servers/bench.log" 2>&1 || { cat "$servers/bench.log" >&2; fail "the benchmarks do not run"; }
+    step "Faults, a few of them"
+    scripts/faults.sh --rounds 6
 fi
 
 step "All passed"

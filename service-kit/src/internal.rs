@@ -1,16 +1,19 @@
 //! Calls from one service to another over the internal HTTP API.
 //!
-//! Every internal call may be repeated: it reads, sets absolute values, or carries an operation id. So a call whose
-//! answer was lost goes to the next address.
+//! Every internal call may be repeated: it reads, adds what nobody minds having twice, or carries an operation id. So a
+//! call whose answer was lost goes to the next address. (To set a value twice is not to set it once: the process that
+//! was asked first may be frozen, and would set it again when it wakes, over what was set since.)
 
 use crate::client::REQUEST_ID;
 use crate::error::{Code, Error, Result};
 use crate::log as kit_log;
+use crate::random;
 use crate::secret::Secret;
 use crate::server::INTERNAL_TOKEN;
 use crate::settings::List;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared_models::Text;
 use shared_models::internal::Failure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -92,6 +95,11 @@ impl InternalClient {
             Err(e) => Error::from(Code::Unreachable).because(format!("internal call {path}: {status}: {e}")),
         }))
     }
+}
+
+/// A new operation's id: whoever is asked twice does it once.
+pub fn operation_id() -> Result<Text<64, 1>> {
+    Text::new(random::hex(16)).map_err(Error::internal)
 }
 
 fn http() -> reqwest::Result<reqwest::Client> {

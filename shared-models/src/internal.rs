@@ -98,10 +98,14 @@ pub struct VerifiedToken {
     pub expires_at: i64,
 }
 
-/// `POST /internal/accounts/ensure`: makes an implicit account if there is none and sets what is given.
+/// `POST /internal/accounts/ensure`: makes an implicit account if there is none and sets what is given, once per
+/// `operation_id`, however often it is delivered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EnsureAccountRequest {
     pub key: AccountKey,
+    /// Absent from callers that do not repeat the call, and from those of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<Text<64, 1>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

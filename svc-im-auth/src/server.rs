@@ -29,7 +29,7 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
     let outbox = outbox(&db, &clock, &providers, &registry);
     let core = Core::new(&settings, db.clone(), state, clock, apps, providers, outbox.clone())?;
     metrics::register(&spec, &core);
-    let sweep = actix_rt::spawn(core.clone().sweep_tokens());
+    let sweep = actix_rt::spawn(core.clone().sweep_expired());
     let look = actix_rt::spawn(core.clone().look_after_sockets());
     let (public, internal, ending) = (core.clone(), core.clone(), core.clone());
     let running = serve(

@@ -34,6 +34,30 @@ async fn within(limit: Duration, what: &str, mut check: impl AsyncFnMut() -> boo
     }
 }
 
+/// svc-terminal-user asks a second svc-im-auth while the first is frozen; what the first does when it wakes is this.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_was_set_once_is_not_set_again_over_a_later_one() {
+    if other_run() {
+        return;
+    }
+    let stack = Stack::start(&[("RUST_LOG", "info"), ("KITH__INTERNAL__TOKEN", "the-token")]).await;
+    let (kith, inner, key) = (stack.client(), Client::new(&stack.internal["im_auth"]), name("k"));
+    let set = async |operation: Option<&str>, name: &str| {
+        let account = json!({"app_id": "kith", "uid": md5(&key)});
+        let body = json!({"key": account, "operation_id": operation, "name": name});
+        let request = inner.request(reqwest::Method::POST, "/internal/accounts/ensure").body(body.to_string());
+        inner.send(request.header("x-kith-internal-token", "the-token")).await.json()["profile"]["name"].clone()
+    };
+    assert_eq!(set(Some("1"), "older").await, "older");
+    kith.sync_basics(&key, &[("name", "newer")]).await.is(done());
+    assert_eq!(set(Some("1"), "older").await, "newer");
+    let shown = kith.usr(&[("tuser_key", &key), ("type", "name")]).await;
+    shown.is(json!({"rc": "1", "rm": "", "name": "newer"}));
+    // Operations of their own, and those of callers that know of none, count.
+    assert_eq!(set(Some("2"), "other").await, "other");
+    assert_eq!(set(None, "last").await, "last");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_svc_im_auth_calls_fail_clearly_and_write_nothing() {
     if other_run() {

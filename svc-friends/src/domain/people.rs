@@ -3,6 +3,7 @@
 use super::Core;
 use super::who::Person;
 use crate::store::{friends, owners};
+use service_kit::internal::operation_id;
 use service_kit::media::Image;
 use service_kit::{Code, Result};
 use shared_models::internal::{
@@ -93,8 +94,12 @@ impl Core {
     /// `uploadAvatar`: the account's icon from now on, in all dialects.
     pub async fn set_avatar(&self, owner: &Person, image: Image) -> Result<Avatar> {
         let icon = self.media.put(image).await?;
-        let request =
-            EnsureAccountRequest { key: owner.key().clone(), name: None, icon: Some(icon.as_str().to_owned()) };
+        let request = EnsureAccountRequest {
+            key: owner.key().clone(),
+            operation_id: Some(operation_id()?),
+            name: None,
+            icon: Some(icon.as_str().to_owned()),
+        };
         let EnsureAccountResponse { profile } = self.im_auth.call("/internal/accounts/ensure", &request).await?;
         let Profile { icon, icon_changed_at, .. } = profile.clone();
         // This process sees its own change at once.

@@ -4,6 +4,7 @@ use super::Core;
 use super::tokens::Issued;
 use crate::store::accounts as store;
 use crate::store::accounts::{AccountRow, Changes};
+use crate::store::operations::insert_operation;
 use crate::store::tokens as token_store;
 use futures_util::future::BoxFuture;
 use service_kit::db::{Db, DbConn};
@@ -121,17 +122,23 @@ impl Core {
         Ok(())
     }
 
-    /// Makes an implicit account if there is none, and sets what is given.
+    /// Makes an implicit account if there is none, and sets what is given, once per operation.
     pub async fn ensure_account(&self, request: EnsureAccountRequest) -> Result<Profile> {
-        let EnsureAccountRequest { key, name, icon } = request;
+        let EnsureAccountRequest { key, operation_id, name, icon } = request;
         let (now, app_id) = (self.clock.now(), key.app_id.clone());
         let changes = Changes { name, icon, ..Changes::default() };
         let row = filled(&key, true, &changes, now);
-        let account = if self.providers.of(&key.app_id).is_none() {
+        let account = if operation_id.is_none() && self.providers.of(&key.app_id).is_none() {
             self.db.write(move |conn| Ok(store::ensure_account(conn, &row, &changes, now)?)).await?
         } else {
             let providers = self.providers.clone();
             let change = move |conn: &mut DbConn| {
+                if let Some(id) = &operation_id
+                    && !insert_operation(conn, id, now)?
+                    && let Some(account) = store::find_account(conn, &key)?
+                {
+                    return Ok(account);
+                }
                 let account = store::ensure_account(conn, &row, &changes, now)?;
                 providers.changed(conn, &key, &changes, now)?;
                 Ok(account)

@@ -6,6 +6,7 @@
 use super::{Core, accounts, provider};
 use crate::cache;
 use crate::settings::TokenSettings;
+use crate::store::operations::delete_operations;
 use crate::store::tokens as store;
 use crate::store::tokens::TokenRow;
 use base64::Engine;
@@ -18,7 +19,7 @@ use service_kit::db::{Db, DbConn};
 use service_kit::presence::Reason;
 use service_kit::{Code, Error, Result, random};
 use shared_models::internal::AccountKey;
-use shared_models::{AppId, Platform, Uid};
+use shared_models::{AppId, Platform, Stamp, Uid};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -325,20 +326,22 @@ impl Core {
         verify(token, &self.keys, &self.clock, &self.copies, &self.db).await
     }
 
-    /// Deletes rows of long expired tokens, now and then, for ever.
-    pub async fn sweep_tokens(self) {
+    /// Deletes rows of long expired tokens and of operations that nobody repeats any more, now and then, for ever.
+    pub async fn sweep_expired(self) {
         let mut ticks = tokio::time::interval(SWEEP_EVERY);
         loop {
             ticks.tick().await;
             let before = self.clock.unix_seconds() - KEEP_EXPIRED_SECONDS;
             loop {
-                let swept =
-                    self.db.transaction(move |conn| Ok(store::delete_expired(conn, before, SWEEP_AT_ONCE)?)).await;
-                match swept {
+                let swept = self.db.transaction(move |conn| {
+                    let operations = delete_operations(conn, Stamp(before * 1000), SWEEP_AT_ONCE)?;
+                    Ok(operations.max(store::delete_expired(conn, before, SWEEP_AT_ONCE)?))
+                });
+                match swept.await {
                     Ok(n) if i64::try_from(n).unwrap_or_default() == SWEEP_AT_ONCE => {}
                     Ok(_) => break,
                     Err(e) => {
-                        log::warn!("expired tokens could not be deleted: {}", e.chain());
+                        log::warn!("expired rows could not be deleted: {}", e.chain());
                         break;
                     }
                 }

@@ -1,6 +1,7 @@
 //! The tables. Functions are synchronous and run on the database door's threads.
 
 pub mod accounts;
+pub mod operations;
 pub mod provider;
 mod schema;
 #[cfg(test)]

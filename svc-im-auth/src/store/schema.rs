@@ -48,4 +48,11 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    operations (operation_id) {
+        operation_id -> Text,
+        done_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(accounts, tokens);

@@ -3,6 +3,7 @@
 use super::{Core, in_time};
 use crate::store::users as store;
 use service_kit::db::DbConn;
+use service_kit::internal::operation_id;
 use service_kit::media::{Image, MediaName};
 use service_kit::{Error, Result};
 use shared_models::internal::{
@@ -94,7 +95,7 @@ impl Core {
         icon: Option<String>,
     ) -> Result<()> {
         let account = AccountKey { app_id: app_id.clone(), uid: key.im_uid() };
-        let request = EnsureAccountRequest { key: account, name, icon };
+        let request = EnsureAccountRequest { key: account, operation_id: Some(operation_id()?), name, icon };
         let answer: EnsureAccountResponse = self.im_auth.call("/internal/accounts/ensure", &request).await?;
         self.directory.learn(answer.profile);
         Ok(())
