@@ -4,6 +4,7 @@
 mod db;
 mod db_outages;
 mod db_sqlite;
+mod directory;
 mod lockout;
 mod outbox;
 mod presence;

@@ -6,6 +6,7 @@
 
 mod browser;
 mod client;
+mod cluster;
 mod contract_0;
 mod contract_1_basics;
 mod contract_1_binding;
@@ -16,6 +17,7 @@ mod contract_1_replace;
 mod contract_1_secrets;
 mod contract_1_sessions;
 mod contract_2;
+mod contract_2_kicks;
 mod contract_2_socket;
 mod contract_3_groups;
 mod contract_3_identity;
@@ -34,9 +36,12 @@ mod groups;
 mod groups_large;
 mod groups_races;
 mod hostile;
+mod load;
 mod lockout;
 mod operations;
 mod presence;
+mod presence_random;
+mod presence_redis;
 mod process;
 mod s3;
 mod socket;
