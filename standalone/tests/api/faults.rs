@@ -168,12 +168,11 @@ async fn under_load<F: Future<Output = PostgresServer>>(workers: usize, outage: 
     let stack = on(&postgres, &redis, &[]).await;
     let kith = stack.client();
     let load = Load::start(&kith, workers);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    load.goes_on(50).await;
     let _postgres = outage(postgres).await;
     until_registering(&kith).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let Outcome { answered, slowest, .. } = load.end(&kith).await;
-    assert!(answered.len() > 100, "{}", answered.len());
+    load.goes_on(50).await;
+    let slowest = load.end(&kith).await.slowest;
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
 }
 
@@ -242,9 +241,8 @@ async fn one_service_replaced_by_another_process_under_load_fails_no_request() {
         let status = old.ended(Duration::from_secs(30)).await;
         assert!(status.success(), "{status}");
         old = new;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        load.goes_on(50).await;
     }
     let Outcome { answered, failures, .. } = load.end(&kith).await;
     assert!(failures.is_empty(), "{} failed, {} did not: {:?}", failures.len(), answered.len(), failures.first());
-    assert!(answered.len() > 500, "{}", answered.len());
 }

@@ -31,6 +31,15 @@ impl Load {
         Self { workers: (0..workers).map(worker).collect(), stop, outcome }
     }
 
+    /// Waits until so many more are registered, however slow the machine is.
+    pub async fn goes_on(&self, more: usize) {
+        let answered = || self.outcome.lock().unwrap().answered.len();
+        let enough = answered() + more;
+        while answered() < enough {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Ends it, and sees that whoever was told to be registered is.
     pub async fn end(self, kith: &Client) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
