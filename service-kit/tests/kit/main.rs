@@ -1,5 +1,5 @@
 //! Tests of service-kit against real servers: one binary, one file per part.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 
 mod db;
 mod db_outages;
