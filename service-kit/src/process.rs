@@ -38,6 +38,7 @@ where
         return print(&[effective(&common), effective_section(&section)]);
     }
     kit_log::start(common.log.format);
+    refuse_huge_pages();
     raise_open_files(section.connections());
     let drain = common.drain.into();
     actix_rt::System::new().block_on(async move {
@@ -66,6 +67,14 @@ fn read<S: Section>(file: Option<PathBuf>) -> Result<(Common, S), SettingsError>
         common.refuse_store_in_memory()?;
     }
     Ok((common, section))
+}
+
+/// Keeps the kernel from backing memory with pages of 2 MiB, as many systems do wherever it fits: every thread has a
+/// small heap of its own, and most of each such page would never be used.
+pub fn refuse_huge_pages() {
+    if let Err(e) = rustix::thread::disable_transparent_huge_pages(true) {
+        log::debug!("huge pages stay as the system has them: {e}");
+    }
 }
 
 /// Files that a process has open besides its connections: databases, threads, Redis, the log.

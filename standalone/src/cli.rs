@@ -4,7 +4,7 @@ use crate::outbox;
 use crate::stack::{Settings, Stack};
 use clap::{Parser, Subcommand};
 use service_kit::clock::Clock;
-use service_kit::process::{effective, effective_section, failed, print, raise_open_files};
+use service_kit::process::{effective, effective_section, failed, print, raise_open_files, refuse_huge_pages};
 use service_kit::server::until_signal;
 use service_kit::service::Environment;
 use service_kit::settings::{Loaded, SettingsError};
@@ -75,6 +75,7 @@ fn check(loaded: &Loaded) -> Result<Vec<String>, SettingsError> {
 
 fn run(settings: Settings) -> ExitCode {
     kit_log::start(settings.common.log.format);
+    refuse_huge_pages();
     // Client to gateway, gateway to service, and the service's own end of that.
     raise_open_files(settings.gateway.limits.connections.saturating_mul(3));
     let drain = settings.common.drain.into();

@@ -16,6 +16,10 @@ const QUEUE: usize = 100;
 /// A job that waited so long is not done any more, and its caller is told "busy".
 const WAIT: Duration = Duration::from_secs(2);
 
+/// What is checked where there is no hash: as costly as all others, and nobody's password has it. Ready-made, because
+/// memory that is hashed in once stays with the process.
+const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// 19 MiB, two passes: OWASP's recommendation.
 fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
@@ -26,8 +30,6 @@ fn argon2() -> Argon2<'static> {
 pub struct Passwords {
     jobs: mpsc::Sender<Job>,
     computed: Arc<AtomicU64>,
-    /// A hash of nobody's password.
-    dummy: Arc<str>,
 }
 
 struct Job {
@@ -51,8 +53,7 @@ impl Passwords {
             let start = thread::Builder::new().name(format!("argon2-{n}")).spawn(move || work(&queue, &computed));
             start.map_err(|e: io::Error| Error::internal(e))?;
         }
-        let dummy = hash(&crate::random::hex(16))?.into();
-        Ok(Self { jobs, computed, dummy })
+        Ok(Self { jobs, computed })
     }
 
     /// The hash to store of a password.
@@ -65,7 +66,7 @@ impl Passwords {
     /// nothing, so that the time tells nobody who exists.
     pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool> {
         let (done, answer) = oneshot::channel();
-        let against = hash.map_or_else(|| self.dummy.clone(), Arc::from);
+        let against = Arc::from(hash.unwrap_or(NOBODYS));
         let matches = self.submit(Work::Verify(password.to_owned(), against, done), answer).await?;
         Ok(matches && hash.is_some())
     }
@@ -127,6 +128,14 @@ mod tests {
         assert!(hash.starts_with("$argon2id$v=19$"), "{hash}");
         assert!(passwords.verify("correct horse", Some(&hash)).await.unwrap());
         assert!(!passwords.verify("wrong horse", Some(&hash)).await.unwrap());
+    }
+
+    #[test]
+    fn nobodys_hash_is_made_like_all_others() {
+        let costs = |hash: &str| hash.rsplitn(3, '$').last().map(str::to_owned);
+        assert_eq!(costs(NOBODYS), costs(&hash("whatever").unwrap()));
+        let refused = argon2().verify_password(b"whatever", NOBODYS).unwrap_err();
+        assert_eq!(refused, argon2::password_hash::Error::PasswordInvalid, "it is read, and the work is done");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ mod credentials;
 mod db;
 mod db_outages;
 mod db_sqlite;
+mod directory;
 mod lockout;
 mod media;
 mod outbox;

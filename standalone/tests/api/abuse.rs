@@ -4,6 +4,7 @@
 use crate::client::{Answer, Client, SECRET, WRONG};
 use crate::friends::KITH;
 use crate::groups::PASSWORD;
+use crate::process::open_files;
 use crate::stack::{Stack, name, shared};
 use crate::tusers::{Page, done, gif};
 use reqwest::Method;
@@ -88,7 +89,7 @@ async fn thousands_of_idle_connections_hold_nobody_up() {
     let address = kith.url.trim_start_matches("http://").to_owned();
     let before = stack.process_of("gateway").resident_kib();
     let mut idle = Vec::new();
-    let many = crate::hostile::client_count() / 2;
+    let many = open_files(2, 1_500, 5_000);
     for n in 0..many {
         let mut stream = TcpStream::connect(&address).await.unwrap();
         if n % 2 == 0 {

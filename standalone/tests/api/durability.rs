@@ -33,7 +33,10 @@ async fn every_answered_registration_token_and_revocation_survives_kill_9() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        // In the middle of it, however slow the machine is.
+        while registered.lock().await.len() <= 25 * (round + 1) || revoked.lock().await.len() <= round {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         stack.process_of("im_auth").kill();
         stop.store(true, Ordering::Relaxed);
         for worker in workers {
@@ -43,8 +46,6 @@ async fn every_answered_registration_token_and_revocation_survives_kill_9() {
         until_answering(&kith).await;
 
         let (registered, revoked) = (registered.lock().await, revoked.lock().await);
-        assert!(registered.len() > 20 * (round + 1), "too little load: {}", registered.len());
-        assert!(!revoked.is_empty());
         for chunk in registered.chunks(200) {
             let uids: Vec<&str> = chunk.iter().map(|(uid, _)| uid.as_str()).collect();
             let body = kith.users_info(json!(uids)).await.ok_b();

@@ -2,13 +2,12 @@
 
 use crate::client::{Client, WRONG};
 use crate::durability::until_answering;
+use crate::load::{Load, Outcome};
 use crate::stack::{Kind, Places, SERVICES, Stack};
 use serde_json::{Value, json};
 use service_kit::testkit::postgres::PostgresServer;
 use service_kit::testkit::redis::RedisServer;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// These are about separate servers whatever the run's stack, so one run has them.
@@ -81,20 +80,14 @@ async fn without_redis_registration_and_token_checks_go_on_and_no_token_changes(
 
     // Back, empty.
     redis.restart_empty();
-    within(Duration::from_secs(5), "online status heals", async || {
-        kith.online(json!(["alice"])).await.json()["errCode"] == 0
-    })
-    .await;
+    until_presence_heals(&kith, Duration::from_secs(5)).await;
     kith.parse(&live).await.ok_b();
     kith.parse(&dead).await.fails_b(702, "token invalid");
 
     // Back, with a dump from before the revocation: no token state is staler than 5 s.
     redis.restart_with(&dump);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    within(Duration::from_secs(1), "the store is used again", async || {
-        kith.online(json!(["alice"])).await.json()["errCode"] == 0
-    })
-    .await;
+    until_presence_heals(&kith, Duration::from_secs(1)).await;
     kith.parse(&live).await.ok_b();
     kith.parse(&dead).await.fails_b(702, "token invalid");
 
@@ -104,10 +97,11 @@ async fn without_redis_registration_and_token_checks_go_on_and_no_token_changes(
     assert_eq!(timed(limit, kith.parse(&live)).await["errCode"], 0);
     assert_eq!(timed(limit, kith.parse(&dead)).await["errCode"], 702);
     redis.resume();
-    within(Duration::from_secs(5), "online status heals", async || {
-        kith.online(json!(["alice"])).await.json()["errCode"] == 0
-    })
-    .await;
+    until_presence_heals(&kith, Duration::from_secs(5)).await;
+}
+
+async fn until_presence_heals(kith: &Client, limit: Duration) {
+    within(limit, "online status heals", async || kith.online(json!(["alice"])).await.json()["errCode"] == 0).await;
 }
 
 /// A change that could not overwrite its copies in Redis is not undone by them when Redis is back: the process that
@@ -142,83 +136,30 @@ async fn what_was_ended_while_redis_was_frozen_stays_ended_when_it_is_back() {
     }
 }
 
-/// Registers for ever; counts and keeps the answered ones.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<std::sync::Mutex<Vec<String>>>,
-    slowest: Arc<AtomicUsize>,
-    workers: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(kith: &Client, workers: usize, prefix: &'static str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let answered = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let slowest = Arc::new(AtomicUsize::new(0));
-        let next = Arc::new(AtomicUsize::new(0));
-        let workers = (0..workers)
-            .map(|_| {
-                let (kith, stop, answered) = (kith.clone(), stop.clone(), answered.clone());
-                let (slowest, next) = (slowest.clone(), next.clone());
-                tokio::spawn(async move {
-                    while !stop.load(Ordering::Relaxed) {
-                        let uid = format!("{prefix}-{}", next.fetch_add(1, Ordering::Relaxed));
-                        let start = Instant::now();
-                        let answer = kith.register(&uid).await.json();
-                        slowest.fetch_max(usize::try_from(start.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
-                        match answer["errCode"].as_i64() {
-                            Some(0) => answered.lock().unwrap().push(uid),
-                            Some(503 | 500) => tokio::time::sleep(Duration::from_millis(5)).await,
-                            _ => panic!("{answer}"),
-                        }
-                    }
-                })
-            })
-            .collect();
-        Self { stop, answered, slowest, workers }
-    }
-
-    /// Ends it; how many were answered well, and the slowest answer.
-    async fn end(self, kith: &Client) -> (usize, Duration) {
-        self.stop.store(true, Ordering::Relaxed);
-        for worker in self.workers {
-            worker.await.unwrap();
-        }
-        let answered = self.answered.lock().unwrap().clone();
-        for chunk in answered.chunks(200) {
-            let body = kith.users_info(json!(chunk)).await.ok_b();
-            assert_eq!(body["data"].as_array().unwrap().len(), chunk.len(), "an answered registration is gone");
-        }
-        (answered.len(), Duration::from_millis(self.slowest.load(Ordering::Relaxed) as u64))
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_restarted_under_load_is_answered_within_3_s_and_heals() {
-    if other_run() {
-        return;
-    }
-    let _alone = alone().await;
-    let (mut postgres, redis) = (PostgresServer::start(), RedisServer::start());
-    let stack = on(&postgres, &redis, &[]).await;
-    let kith = stack.client();
-    let load = Load::start(&kith, 16, "u");
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    postgres.kill();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    postgres.start_again();
-    within(Duration::from_secs(5), "registrations heal", async || {
-        kith.register(&crate::stack::name("h")).await.json()["errCode"] == 0
+    under_load(16, |mut postgres| async move {
+        postgres.kill();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        postgres.start_again();
+        postgres
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let (answered, slowest) = load.end(&kith).await;
-    assert!(answered > 100, "{answered}");
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_frozen_for_10_s_under_load_is_answered_within_3_s_and_heals() {
+    under_load(32, |postgres| async move {
+        postgres.pause();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        postgres.resume();
+        postgres
+    })
+    .await;
+}
+
+/// What happens to PostgreSQL while `workers` register: everybody is answered in time, and soon answered well again.
+async fn under_load<F: Future<Output = PostgresServer>>(workers: usize, outage: impl FnOnce(PostgresServer) -> F) {
     if other_run() {
         return;
     }
@@ -226,19 +167,21 @@ async fn postgres_frozen_for_10_s_under_load_is_answered_within_3_s_and_heals() 
     let (postgres, redis) = (PostgresServer::start(), RedisServer::start());
     let stack = on(&postgres, &redis, &[]).await;
     let kith = stack.client();
-    let load = Load::start(&kith, 32, "u");
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    postgres.pause();
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    postgres.resume();
+    let load = Load::start(&kith, workers);
+    load.goes_on(50).await;
+    let _postgres = outage(postgres).await;
+    until_registering(&kith).await;
+    load.goes_on(50).await;
+    let slowest = load.end(&kith).await.slowest;
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+}
+
+/// Within 5 s.
+async fn until_registering(kith: &Client) {
     within(Duration::from_secs(5), "registrations heal", async || {
         kith.register(&crate::stack::name("h")).await.json()["errCode"] == 0
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let (answered, slowest) = load.end(&kith).await;
-    assert!(answered > 100, "{answered}");
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,17 +195,14 @@ async fn a_database_with_one_connection_is_busy_and_never_hangs() {
     let kith = stack.client();
     // Locks the table for a while, so that the one connection waits.
     kith.register("first").await.ok_b();
-    let load = Load::start(&kith, 64, "u");
+    let load = Load::start(&kith, 64);
     tokio::time::sleep(Duration::from_millis(500)).await;
     let locker = postgres.hold("im_auth", "LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE");
     let busy = timed(Duration::from_secs(3), kith.register("blocked")).await;
     assert_eq!(busy["errCode"], 503, "{busy}");
     drop(locker);
-    within(Duration::from_secs(5), "registrations heal", async || {
-        kith.register(&crate::stack::name("h")).await.json()["errCode"] == 0
-    })
-    .await;
-    let (_, slowest) = load.end(&kith).await;
+    until_registering(&kith).await;
+    let slowest = load.end(&kith).await.slowest;
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
     until_answering(&kith).await;
 }
@@ -290,24 +230,7 @@ async fn one_service_replaced_by_another_process_under_load_fails_no_request() {
     let mut old = start(&stack, first, log.clone());
     let kith = stack.client();
     until_answering(&kith).await;
-    let failures = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let workers: Vec<_> = (0..16)
-        .map(|w| {
-            let (kith, stop, done, failures) = (kith.clone(), stop.clone(), done.clone(), failures.clone());
-            tokio::spawn(async move {
-                let mut n = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    n += 1;
-                    let answer = kith.register(&format!("r-{w}-{n}")).await;
-                    if answer.json()["errCode"] != 0 {
-                        failures.lock().unwrap().push(answer.text.clone());
-                    }
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
+    let load = Load::start(&kith, 16);
     for round in 0..3 {
         // One more process on the other address, then the older one is told to end.
         let port = if round % 2 == 0 { other } else { first };
@@ -318,19 +241,8 @@ async fn one_service_replaced_by_another_process_under_load_fails_no_request() {
         let status = old.ended(Duration::from_secs(30)).await;
         assert!(status.success(), "{status}");
         old = new;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        load.goes_on(50).await;
     }
-    stop.store(true, Ordering::Relaxed);
-    for worker in workers {
-        worker.await.unwrap();
-    }
-    let failures = failures.lock().unwrap();
-    assert!(
-        failures.is_empty(),
-        "{} of {} failed: {:?}",
-        failures.len(),
-        done.load(Ordering::Relaxed),
-        failures.first()
-    );
-    assert!(done.load(Ordering::Relaxed) > 500);
+    let Outcome { answered, failures, .. } = load.end(&kith).await;
+    assert!(failures.is_empty(), "{} failed, {} did not: {:?}", failures.len(), answered.len(), failures.first());
 }

@@ -2,6 +2,7 @@
 
 use crate::contract_4_avatars::{png, upload};
 use crate::friends::KITH;
+use crate::process::open_files;
 use crate::stack::Stack;
 use futures_util::stream::unfold;
 use reqwest::Method;
@@ -9,16 +10,6 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// As many as the limit on open files allows, at most 10,000.
-pub fn client_count() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
-    let files: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap();
-    let count = files.saturating_sub(1000).min(10_000);
-    assert!(count >= 3_000, "only {files} files may be open: run scripts/test.sh, which raises the limit");
-    count
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_slow_half_open_requests_hold_nobody_up_and_are_ended() {
@@ -28,7 +19,7 @@ async fn ten_thousand_slow_half_open_requests_hold_nobody_up_and_are_ended() {
     kith.register("alice").await.ok_b();
     let before = stack.process_of("gateway").resident_kib();
     let address = kith.url.trim_start_matches("http://").to_owned();
-    let many = client_count();
+    let many = open_files(1, 3_000, 10_000);
     let start = Instant::now();
     let mut open = Vec::with_capacity(many);
     for n in 0..many {

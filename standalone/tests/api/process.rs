@@ -149,3 +149,14 @@ pub fn free_port() -> u16 {
         }
     }
 }
+
+/// How many connections a test may have that each take so many of a process's files: at most `most`, or what the limit
+/// allows, which the processes under test inherit.
+pub fn open_files(each: usize, least: usize, most: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
+    let files: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    let count = (files.saturating_sub(1000) / each).min(most);
+    assert!(count >= least, "only {files} files may be open: run scripts/test.sh, which raises the limit");
+    count
+}

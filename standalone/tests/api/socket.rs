@@ -1,6 +1,7 @@
 //! WebSocket clients: tungstenite, which is not what the server is built on, and bare bytes for what no library sends.
 
 use crate::client::{Answer, Client};
+use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -216,8 +217,7 @@ impl Client {
     /// Platforms on which a user is online; panics if unknown.
     pub async fn platforms(&self, uid: &str) -> Vec<String> {
         let body = self.online(json!([uid])).await.ok_b();
-        let platforms = body["successResult"][0]["detailPlatformStatus"].as_array().cloned().unwrap_or_default();
-        platforms.iter().map(|p| p["platform"].as_str().unwrap().to_owned()).collect()
+        platforms_of(&body["successResult"][0]).into_iter().map(str::to_owned).collect()
     }
 
     /// Waits until the user's platforms are these; contract: within 1 s.
@@ -225,13 +225,54 @@ impl Client {
         let start = std::time::Instant::now();
         loop {
             let answer = self.online(json!([uid])).await.json();
-            let platforms = answer["successResult"][0]["detailPlatformStatus"].as_array().cloned().unwrap_or_default();
-            let platforms: Vec<&str> = platforms.iter().map(|p| p["platform"].as_str().unwrap()).collect();
-            if answer["errCode"] == 0 && platforms == expected {
+            if answer["errCode"] == 0 && platforms_of(&answer["successResult"][0]) == expected {
                 return;
             }
             assert!(start.elapsed() < within, "{uid}: expected {expected:?} within {within:?}: {answer}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+
+    /// Opens sockets of one user and platform at once, each with a new token, spread over the addresses, and sees
+    /// that exactly one of them and one token remain.
+    pub async fn of_many_at_once_one_remains(&self, uid: &str, urls: &[&str], count: usize) {
+        self.register(uid).await.ok_b();
+        self.force_logout(uid, 0).await.ok_b();
+        let mut tokens = Vec::new();
+        for _ in 0..count {
+            tokens.push(self.token(uid, 1).await);
+        }
+        let opening = tokens.iter().zip(urls.iter().cycle()).map(|(token, url)| {
+            let query = format!("token={token}");
+            async move { Socket::try_open(url, &query).await.ok() }
+        });
+        // Give the losers time to be told, then see who lives.
+        let endings = join_all(opening).await.into_iter().flatten().map(|mut socket| async move {
+            assert_eq!(socket.json().await["type"], json!("ready"));
+            let end = tokio::time::timeout(Duration::from_secs(2), socket.end_within(Duration::from_secs(9))).await;
+            (socket, end.ok())
+        });
+        let (mut living, mut ended) = (Vec::new(), Vec::new());
+        for (socket, end) in join_all(endings).await {
+            match end {
+                None => living.push(socket),
+                Some((_, end)) => ended.push(end),
+            }
+        }
+        assert!(ended.iter().all(|end| *end == End::Closed(4706)), "{uid}: {ended:?}");
+        assert_eq!(living.len(), 1, "{uid}");
+        living[0].lives().await;
+        let mut live = 0;
+        for token in &tokens {
+            live += i64::from(self.parse(token).await.json()["errCode"] == 0);
+        }
+        assert_eq!(live, 1, "{uid}");
+        self.until_platforms(uid, &["IOS"], Duration::from_secs(1)).await;
+    }
+}
+
+/// The platforms that an answer about online status names for a user.
+pub fn platforms_of(user: &Value) -> Vec<&str> {
+    let platforms = user["detailPlatformStatus"].as_array();
+    platforms.map_or(vec![], |all| all.iter().map(|p| p["platform"].as_str().unwrap()).collect())
 }
