@@ -38,7 +38,7 @@ macro_rules! page {
 const HOME: &str = page!(
     "Kith",
     "<h1>Kith</h1>\n<p>The control plane of an instant-messaging back end: accounts and tokens, presence, \
-     terminal users, friends and groups.</p>\n<p>Apps talk to this address. People can \
+     terminal users, friends and groups.</p>\n<p>Apps talk to this address: <a href=\"/docs\">the API</a>. People can \
      <a href=\"/bind\">bind their account to a device</a>.</p>"
 );
 
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(page("x=matrix_tuserurms="), HOME);
         assert_eq!(page(""), HOME);
         let links: Vec<_> = HOME.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(links, ["/bind"], "only what answers");
+        assert_eq!(links, ["/docs", "/bind"], "only what answers");
         assert!(!HOME.contains("<script") && !SCAN.contains("<script"));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::conn::Conn;
 use crate::crowd::Crowd;
+use crate::documents::Documents;
 use crate::door;
 use crate::limit::RateLimit;
 use crate::metrics::GatewayMetrics;
@@ -56,9 +57,12 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
         health,
         metrics,
         own_metrics,
+        documents: Arc::new(Documents::new()),
         settings,
     });
     let keeper = Keeper::start(&shared.upstreams, shared.settings.timeouts.connect.into()).await;
+    let table = Routes::new(&shared.settings.routes, &shared.settings.upstreams).map_err(Error::internal)?;
+    let documents = shared.documents.keep(&shared.upstreams, table).await;
 
     let builder = spec.builder();
     let stopping = builder.graceful_shutdown_signal();
@@ -91,7 +95,7 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
 
     Ok(Running::start(builder.run(), addresses, &spec)
         .before_stop(move || async move { shared.sockets.close().await })
-        .after_stop(move || async move { drop(keeper) }))
+        .after_stop(move || async move { drop((keeper, documents)) }))
 }
 
 type Accepted = (Conn, Option<std::net::SocketAddr>);

@@ -1,6 +1,6 @@
 //! The command `kith`.
 
-use crate::outbox;
+use crate::{admin, migrate, outbox, reference};
 use crate::stack::{Settings, Stack};
 use clap::{Parser, Subcommand};
 use service_kit::clock::Clock;
@@ -34,6 +34,14 @@ enum Command {
     /// What other systems must still be told of changes made here.
     #[command(subcommand)]
     Outbox(outbox::Command),
+    /// Brings the schema of every service's database up to date, and ends.
+    Migrate,
+    /// Accounts: passwords, administrators, log-outs.
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// Prints docs/configuration.md.
+    #[command(hide = true)]
+    SettingsReference,
 }
 
 pub fn main() -> ExitCode {
@@ -47,17 +55,25 @@ pub fn main() -> ExitCode {
             Ok(parts) => print(&parts),
             Err(e) => failed(2, &e),
         },
-        Command::Outbox(command) => match Settings::of(&loaded) {
-            Ok(settings) => {
-                let done = actix_rt::System::new().block_on(outbox::run(command, &settings));
-                done.map_or_else(|e| failed(1, &e), |lines| print(&lines))
-            }
-            Err(e) => failed(2, &e),
-        },
+        Command::Outbox(command) => on_databases(&loaded, async |settings| outbox::run(command, settings).await),
+        Command::Migrate => on_databases(&loaded, async |settings| migrate::run(settings).await),
+        Command::Admin(command) => on_databases(&loaded, async |settings| admin::run(command, settings).await),
+        Command::SettingsReference => print(&[reference::configuration().trim_end().to_owned()]),
         Command::Run => match Settings::of(&loaded) {
             Ok(settings) => run(settings),
             Err(e) => failed(2, &e),
         },
+    }
+}
+
+/// Runs a command that works on the databases and prints what it answers.
+fn on_databases(loaded: &Loaded, run: impl AsyncFnOnce(&Settings) -> Result<Vec<String>>) -> ExitCode {
+    match Settings::of(loaded) {
+        Ok(settings) => {
+            let done = actix_rt::System::new().block_on(run(&settings));
+            done.map_or_else(|e| failed(1, &e.text()), |lines| print(&lines))
+        }
+        Err(e) => failed(2, &e),
     }
 }
 

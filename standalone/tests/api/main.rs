@@ -4,6 +4,7 @@
 //! the four services as processes of their own on PostgreSQL and Redis. `scripts/test.sh` runs both.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod admin;
 mod browser;
 mod client;
 mod contract_0;
@@ -27,7 +28,9 @@ mod contract_4_people;
 mod contract_4_relations;
 mod contract_4_requests;
 mod contract_4_signature;
+mod document;
 mod durability;
+mod examples;
 mod faults;
 mod friends;
 mod groups;
@@ -35,10 +38,12 @@ mod groups_large;
 mod groups_races;
 mod hostile;
 mod lockout;
+mod metrics;
 mod operations;
 mod presence;
 mod process;
 mod s3;
+mod schema;
 mod socket;
 mod stack;
 mod tokens;

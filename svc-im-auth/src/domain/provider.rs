@@ -1,6 +1,7 @@
 //! IM providers other than ourselves: RongCloud's tokens, and its copy of names and portraits.
 
 use super::Core;
+use super::outside::{ACCOUNT, AccountDelivery};
 use super::tokens::{Issued, TokenState};
 use crate::store::accounts::{Changes, find_account};
 use crate::store::provider as store;
@@ -171,9 +172,16 @@ impl UserDelivery {
     }
 }
 
-/// The running outbox of a service that has one.
-pub fn outbox(db: &Db, clock: &Clock, providers: &Providers, metrics: &service_kit::metrics::Metrics) -> Outbox {
+/// The running outbox.
+pub fn outbox(
+    db: &Db,
+    clock: &Clock,
+    providers: &Providers,
+    accounts: AccountDelivery,
+    metrics: &service_kit::metrics::Metrics,
+) -> Outbox {
     let builder = Outbox::builder(db.clone(), clock.clone(), service_kit::outbox::Options::default());
+    let builder = builder.kind(ACCOUNT, 1, accounts);
     let delivery = UserDelivery { db: db.clone(), providers: providers.clone() };
     if providers.is_empty() { builder } else { builder.kind(USER, 1, delivery) }.start(metrics)
 }
