@@ -2,6 +2,7 @@
 
 use crate::handlers::{courses, info, legacy, page, replace, rongcloud};
 use service_kit::openapi::Document;
+use shared_models::{Platform, Text, TuserKey, Uid};
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -24,7 +25,18 @@ use utoipa::OpenApi;
     page::sign_in,
     page::sign_out,
     page::unbind,
-))]
+), components(schemas(
+    // Of parameters, which utoipa does not follow.
+    Platform,
+    Text<64>,
+    Text<64, 1>,
+    Text<128>,
+    Text<256, 1>,
+    Text<512>,
+    Text<1024>,
+    TuserKey,
+    Uid,
+)))]
 struct Api;
 
 pub fn document() -> Document {

@@ -77,9 +77,9 @@ impl Walk<'_> {
             if inner["properties"].is_object() {
                 return self.object(&name, &inner, None);
             }
-            return self.push(&name, &inner, default.filter(|d| d.as_object().is_some_and(|d| !d.is_empty())), meaning);
+            return self.push(&name, &inner, default.filter(|d| d.as_object().is_some_and(|d| !d.is_empty())), &meaning);
         }
-        self.push(key, &resolved, default, meaning);
+        self.push(key, &resolved, default, &meaning);
     }
 
     fn push(&mut self, key: &str, schema: &Value, default: Option<&Value>, meaning: &str) {

@@ -1,6 +1,7 @@
 //! The API document: complete, without contradictions, and true. Every answer that any test of this binary gets
 //! through a client is held against it.
 
+use crate::browser::{Browser, Window};
 use crate::client::{Answer, Client};
 use crate::schema::check;
 use crate::stack::{Kind, Stack, shared};
@@ -117,7 +118,7 @@ fn schema_names(folder: &std::path::Path) -> Vec<String> {
         let text = std::fs::read_to_string(&entry).unwrap();
         for rest in text.split("#[derive(").skip(1).filter(|rest| rest.split(')').next().unwrap().contains("ToSchema")) {
             let item = rest.split('{').next().unwrap();
-            let own = item.split(["struct ", "enum "]).nth(1).unwrap().trim();
+            let own = item.rsplit_once("struct ").or_else(|| item.rsplit_once("enum ")).unwrap().1.trim();
             let renamed = item.split("schema(as = ").nth(1).and_then(|r| r.split(')').next());
             names.push(renamed.unwrap_or(own).to_owned());
         }
@@ -145,6 +146,31 @@ fn operations_have_ids_of_their_own_and_gets_no_body() {
         }
     }
     assert!(ids.len() > 60, "{}", ids.len());
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str));
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    references(&WHOLE, &mut found);
+    assert!(found.len() > 500, "{}", found.len());
+    for reference in found {
+        assert!(WHOLE.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+    }
+    for (path, _, operation) in operations(&WHOLE) {
+        for name in operation["security"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten() {
+            assert!(WHOLE["components"]["securitySchemes"].get(name.0).is_some(), "{path}: {}", name.0);
+        }
+    }
 }
 
 /// Requests and answers of the documents 000 to 004, and ours.
@@ -197,6 +223,26 @@ async fn the_gateway_serves_the_documents_of_all_services_as_one() {
     let again = kith.request(reqwest::Method::GET, "/openapi.json").header("if-none-match", &tag);
     let again = kith.send(again).await;
     assert_eq!((again.status, again.text.as_str()), (304, ""));
+}
+
+#[tokio::test]
+async fn people_read_and_search_it_at_docs() {
+    let kith = shared().await;
+    let browser = Browser::start(Window::Phone, "en").await;
+    browser.open(&format!("{}/docs#user_register", kith.url)).await;
+    browser.says("B: accounts and tokens, for app servers").await;
+    // The call that the address names is open, with fields, failures and examples.
+    for text in ["AppServer secret; names the app.", "601 already registered", "d5645454517", "X-Request-Id"] {
+        browser.says(text).await;
+    }
+    let shown = "return [...document.querySelectorAll('main section > details')].filter(d => d.offsetParent).map(d => d.id)";
+    assert!(browser.run(shown).await.as_array().unwrap().len() > 70);
+    let find = "const f = document.getElementById('find'); f.value = 'getFriends post';
+        f.dispatchEvent(new Event('input'));";
+    browser.run(find).await;
+    assert_eq!(browser.run(shown).await, json!(["get_friends"]));
+    let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    assert_eq!(browser.run(overflow).await, 0, "wider than a phone");
 }
 
 #[tokio::test]

@@ -23,10 +23,10 @@ fn examples(page: &str) -> Vec<Example> {
         };
         let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
         let block = block.join("\n");
-        match (language, found.last_mut()) {
-            ("sh", _) => found.push(Example { commands: block, expected: None }),
-            (language, Some(last)) if follows => last.expected = Some((language.to_owned(), block)),
-            _ => {}
+        if language == "sh" {
+            found.push(Example { commands: block, expected: None });
+        } else if let Some(last) = found.last_mut().filter(|_| follows) {
+            last.expected = Some((language.to_owned(), block));
         }
         follows = language == "sh";
     }
@@ -47,7 +47,7 @@ fn matches(expected: &Value, found: &Value) -> bool {
 
 /// JSON values one after another.
 fn values(text: &str) -> Vec<Value> {
-    let values = serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>();
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
     values.unwrap_or_else(|e| panic!("not JSON ({e}): {text}"))
 }
 
