@@ -7,7 +7,7 @@ use actix_http::body::BodySize;
 use actix_http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
 use actix_http::{Method, RequestHead, Response, StatusCode};
 use bytes::Bytes;
-use service_kit::openapi;
+use service_kit::openapi::{self, Document};
 use service_kit::{Code, Error};
 
 /// The answer on a path of the gateway's own; `None` on any other.
@@ -15,14 +15,17 @@ pub fn answer(head: &RequestHead, path: &str, shared: &Shared) -> Option<Result<
     // A slash at the end is optional, as everywhere (contract §0).
     let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
     let reads = matches!(head.method, Method::GET | Method::HEAD);
-    if let Some((content, fields)) = docs::file(path) {
-        return Some(if reads { Ok(page(StatusCode::OK, content, &fields)) } else { Err(Code::WrongMethod.into()) });
-    }
-    if path == openapi::PATH {
-        return Some(if reads { Ok(document(head, shared)) } else { Err(Code::WrongMethod.into()) });
+    if let Some(documents) = &shared.documents {
+        let answered = match docs::file(path) {
+            Some((content, fields)) => Some(page(StatusCode::OK, content, &fields)),
+            None => (path == openapi::PATH).then(|| document(head, &documents.current())),
+        };
+        if let Some(answer) = answered {
+            return Some(if reads { Ok(answer) } else { Err(Code::WrongMethod.into()) });
+        }
     }
     let (status, content) = match path {
-        "/" => (StatusCode::OK, landing::page(head.uri.query().unwrap_or_default())),
+        "/" => (StatusCode::OK, landing::page(head.uri.query().unwrap_or_default(), shared.documents.is_some())),
         "/healthz" => (StatusCode::OK, "ok\n"),
         // The internal listener tells more.
         "/readyz" if shared.health.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
@@ -49,8 +52,7 @@ fn page(status: StatusCode, content: &'static str, fields: &[(HeaderName, &'stat
 }
 
 /// The API document of all services, as it is known now.
-fn document(head: &RequestHead, shared: &Shared) -> Response<Body> {
-    let document = shared.documents.current();
+fn document(head: &RequestHead, document: &Document) -> Response<Body> {
     let known = head.headers.get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == document.etag().as_bytes());
     let mut answer = if known {
         Response::with_body(StatusCode::NOT_MODIFIED, Body::nothing(BodySize::None))

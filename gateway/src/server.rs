@@ -57,12 +57,15 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
         health,
         metrics,
         own_metrics,
-        documents: Arc::new(Documents::new()),
+        documents: settings.docs.then(|| Arc::new(Documents::new())),
         settings,
     });
     let keeper = Keeper::start(&shared.upstreams, shared.settings.timeouts.connect.into()).await;
     let table = Routes::new(&shared.settings.routes, &shared.settings.upstreams).map_err(Error::internal)?;
-    let documents = shared.documents.keep(&shared.upstreams, table).await;
+    let documents = match &shared.documents {
+        Some(documents) => Some(documents.keep(&shared.upstreams, table).await),
+        None => None,
+    };
 
     let builder = spec.builder();
     let stopping = builder.graceful_shutdown_signal();

@@ -31,7 +31,8 @@ pub struct Shared {
     pub health: Health,
     pub metrics: Metrics,
     pub own_metrics: GatewayMetrics,
-    pub documents: Arc<Documents>,
+    /// Where they are shown.
+    pub documents: Option<Arc<Documents>>,
 }
 
 /// What one worker has.

@@ -122,8 +122,11 @@ impl Metrics {
     /// A request that failed, as its envelope tells.
     pub fn failure(&self, dialect: Dialect, code: Code) {
         let label = |text: &'static str| Label(Cow::Borrowed(text));
-        let labels =
-            FailureLabels { family: label(dialect.letter()), code: Label(dialect.number(code)), reason: label(code.name()) };
+        let labels = FailureLabels {
+            family: label(dialect.letter()),
+            code: Label(dialect.number(code)),
+            reason: label(code.name()),
+        };
         self.0.failures.get_or_create(&labels).inc();
     }
 

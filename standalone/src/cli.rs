@@ -1,7 +1,7 @@
 //! The command `kith`.
 
-use crate::{admin, migrate, outbox, reference};
 use crate::stack::{Settings, Stack};
+use crate::{admin, migrate, outbox, reference};
 use clap::{Parser, Subcommand};
 use service_kit::clock::Clock;
 use service_kit::process::{effective, effective_section, failed, print, raise_open_files};
@@ -10,8 +10,11 @@ use service_kit::service::Environment;
 use service_kit::settings::{Loaded, SettingsError};
 use service_kit::state::State;
 use service_kit::{Error, Result, log as kit_log};
+use std::future::poll_fn;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 
 /// The whole of Kith in one process.
@@ -102,10 +105,20 @@ fn run(settings: Settings) -> ExitCode {
                 return failed(1, &e);
             }
         };
-        if let Err(e) = greet(&stack) {
-            log::warn!("standard output: {e}");
-        }
-        match until_signal(stack.into_servers(), drain).await {
+        let gateway = stack.gateway;
+        let mut ending = pin!(until_signal(stack.into_servers(), drain));
+        let mut greeted = false;
+        let ended = poll_fn(|cx| {
+            let ended = ending.as_mut().poll(cx);
+            // Not before signals are listened for: whoever reads that it is ready may end it at once.
+            if !std::mem::replace(&mut greeted, true)
+                && let Err(e) = greet(gateway)
+            {
+                log::warn!("standard output: {e}");
+            }
+            ended
+        });
+        match ended.await {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => failed(1, &e),
         }
@@ -118,13 +131,12 @@ async fn start(settings: Settings) -> Result<Stack> {
 }
 
 /// Standard output is for people; the log is for machines.
-fn greet(stack: &Stack) -> io::Result<()> {
+fn greet(gateway: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "kith ready: http://{}", stack.gateway)?;
+    writeln!(out, "kith ready: http://{gateway}")?;
     writeln!(
         out,
-        "Try: curl http://{}/auth/user_register -d '{{\"secret\":\"tuoyun\",\"platform\":1,\"uid\":\"alice\",\"name\":\"Alice\"}}'",
-        stack.gateway
+        "Try: curl http://{gateway}/auth/user_register -d '{{\"secret\":\"tuoyun\",\"platform\":1,\"uid\":\"alice\",\"name\":\"Alice\"}}'"
     )?;
     writeln!(out, "Next: the five-minute tour in README.md. Ctrl-C ends it.")?;
     out.flush()

@@ -54,7 +54,8 @@ mod tests {
     #[test]
     fn the_page_is_what_the_settings_are() {
         let written = include_str!("../../docs/configuration.md");
-        let hint = "docs/configuration.md is behind: cargo run -p standalone -- settings-reference > docs/configuration.md";
+        let hint =
+            "docs/configuration.md is behind: cargo run -p standalone -- settings-reference > docs/configuration.md";
         assert!(written == configuration(), "{hint}");
     }
 

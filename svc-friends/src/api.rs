@@ -5,23 +5,26 @@ use service_kit::openapi::Document;
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
-#[openapi(info(title = "svc-friends", description = "Friends, requests, avatars (document 004)."), paths(
-    lists::get_friends,
-    lists::friend_message,
-    people::get_person_info,
-    relations::add_friend,
-    relations::set_friend_remark,
-    people::set_user_verify,
-    relations::friend_agree,
-    relations::friend_refuse,
-    relations::del_friend,
-    people::get_friend_info,
-    relations::import_friends,
-    avatars::upload_avatar,
-    avatars::get_user_avatar,
-    avatars::batch_get_user_avatar,
-    people::get_user_verify,
-))]
+#[openapi(
+    info(title = "svc-friends", description = "Friends, requests, avatars (document 004)."),
+    paths(
+        lists::get_friends,
+        lists::friend_message,
+        people::get_person_info,
+        relations::add_friend,
+        relations::set_friend_remark,
+        people::set_user_verify,
+        relations::friend_agree,
+        relations::friend_refuse,
+        relations::del_friend,
+        people::get_friend_info,
+        relations::import_friends,
+        avatars::upload_avatar,
+        avatars::get_user_avatar,
+        avatars::batch_get_user_avatar,
+        people::get_user_verify,
+    )
+)]
 struct Api;
 
 pub fn document() -> Document {

@@ -5,16 +5,19 @@ use service_kit::openapi::Document;
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
-#[openapi(info(title = "svc-groups", description = "Groups and memberships (document 003)."), paths(
-    groups::group_create,
-    groups::group_dismiss,
-    groups::group_get_info,
-    members::group_join,
-    members::group_quit,
-    members::group_sync,
-    lists::group_get_user_list,
-    lists::user_get_group_list,
-))]
+#[openapi(
+    info(title = "svc-groups", description = "Groups and memberships (document 003)."),
+    paths(
+        groups::group_create,
+        groups::group_dismiss,
+        groups::group_get_info,
+        members::group_join,
+        members::group_quit,
+        members::group_sync,
+        lists::group_get_user_list,
+        lists::user_get_group_list,
+    )
+)]
 struct Api;
 
 pub fn document() -> Document {

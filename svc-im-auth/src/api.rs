@@ -5,20 +5,23 @@ use service_kit::openapi::Document;
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
-#[openapi(info(title = "svc-im-auth", description = "Identity: accounts, tokens, presence, media (documents 002 and 003)."), paths(
-    auth::user_register,
-    auth::user_token,
-    auth::parse_token,
-    auth::force_logout,
-    user::get_users_online_status,
-    user::get_users_info,
-    user::update_user_info,
-    im::user_get_token,
-    im::customer_service_get_info,
-    cmd::cmd,
-    media::serve,
-    socket::without_upgrade,
-))]
+#[openapi(
+    info(title = "svc-im-auth", description = "Identity: accounts, tokens, presence, media (documents 002 and 003)."),
+    paths(
+        auth::user_register,
+        auth::user_token,
+        auth::parse_token,
+        auth::force_logout,
+        user::get_users_online_status,
+        user::get_users_info,
+        user::update_user_info,
+        im::user_get_token,
+        im::customer_service_get_info,
+        cmd::cmd,
+        media::serve,
+        socket::without_upgrade,
+    )
+)]
 struct Api;
 
 pub fn document() -> Document {

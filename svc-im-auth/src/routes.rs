@@ -4,7 +4,7 @@ use crate::domain::Core;
 use crate::handlers::{auth, cmd, im, internal, media, socket, user};
 use actix_web::web::{Data, ServiceConfig};
 use service_kit::media::{LinkBase, MediaStore};
-use service_kit::wire::{Call, ErrCodeMsg, Internal, RetReason, change_by_get_or_post, get, post};
+use service_kit::wire::{Call, ErrCodeMsg, Internal, RetReason, change_by_get_or_post, get, post, upgraded};
 
 pub fn public(cfg: &mut ServiceConfig, core: Core, media: MediaStore, links: LinkBase) {
     cfg.app_data(Data::new(core)).app_data(Data::new(media)).app_data(Data::new(links));
@@ -27,7 +27,7 @@ pub fn calls() -> Vec<Call> {
         // One of its commands registers.
         change_by_get_or_post::<RetReason, _, _>("/cmd", cmd::cmd),
         get::<ErrCodeMsg, _, _>("/media/{name}", media::serve),
-        get::<ErrCodeMsg, _, _>("/ws", socket::without_upgrade),
+        upgraded("/ws", socket::without_upgrade),
     ]
 }
 

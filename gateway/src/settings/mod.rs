@@ -41,6 +41,8 @@ pub struct Settings {
     /// Web origins whose scripts may call, `https://app.example`; `*` = all. Empty: none.
     #[schema(value_type = Vec<String>)]
     pub cors: List<Origin>,
+    /// Whether the services' API documents are fetched from them and shown at `/openapi.json` and `/docs`.
+    pub docs: bool,
     /// Families A and D too get the real HTTP status of the gateway's own failures (contract §0).
     pub real_status: bool,
 }
@@ -57,6 +59,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             trusted_proxies: List::default(),
             cors: List::default(),
+            docs: true,
             real_status: false,
         }
     }

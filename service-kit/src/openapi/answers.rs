@@ -58,13 +58,12 @@ fn described(dialect: Dialect, fails: &[Code]) -> String {
 
 /// What else the gateway may answer, by status; names of shared answers.
 pub fn of_any_call(dialect: Dialect) -> Map<String, Value> {
-    let enveloped = family::TRANSPORT.iter().map(|(status, _)| {
-        (status.to_string(), json!({"$ref": component("responses", dialect, &status.to_string())}))
-    });
+    let enveloped = family::TRANSPORT
+        .iter()
+        .map(|(status, _)| (status.to_string(), json!({"$ref": component("responses", dialect, &status.to_string())})));
     // The server library's own, without a body: what was sent is no HTTP, too slow, or too large a head.
-    let bare = ["400", "408", "431"].map(|status| {
-        (status.to_owned(), json!({"$ref": format!("#/components/responses/Http{status}")}))
-    });
+    let bare = ["400", "408", "431"]
+        .map(|status| (status.to_owned(), json!({"$ref": format!("#/components/responses/Http{status}")})));
     enveloped.chain(bare).collect()
 }
 
@@ -78,7 +77,8 @@ pub fn shared(dialect: Dialect) -> Map<String, Value> {
         match code {
             Code::WrongMethod => drop(headers.insert("Allow".into(), text_header("The methods that the call takes"))),
             Code::RateLimited => {
-                let seconds = json!({"required": true, "description": "Seconds to wait", "schema": {"type": "integer"}});
+                let seconds =
+                    json!({"required": true, "description": "Seconds to wait", "schema": {"type": "integer"}});
                 headers.insert("Retry-After".into(), seconds);
             }
             _ => {}
@@ -110,10 +110,16 @@ pub fn headers(dialect: Dialect, never_cached: bool) -> Map<String, Value> {
     let failure = json!({"description": "The HTTP status that a failure of ours would have elsewhere",
         "schema": {"type": "string", "pattern": "^[45][0-9][0-9]$"}});
     let mut all = Map::new();
-    all.insert("X-Request-Id".into(), text_header("Finds the request in the logs; the client's own, where it sent one"));
+    all.insert(
+        "X-Request-Id".into(),
+        text_header("Finds the request in the logs; the client's own, where it sent one"),
+    );
     all.insert("X-Kith-Failure".into(), failure);
     if dialect == Dialect::RcRm && never_cached {
-        all.insert("Cache-Control".into(), json!({"required": true, "schema": {"type": "string", "const": "no-store"}}));
+        all.insert(
+            "Cache-Control".into(),
+            json!({"required": true, "schema": {"type": "string", "const": "no-store"}}),
+        );
     }
     all
 }

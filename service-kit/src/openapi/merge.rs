@@ -39,7 +39,9 @@ pub fn merge(info: Value, parts: &[(&str, &Value)]) -> Merged {
                     clashes.push(format!("{name}: operation id {id}"));
                     operation["operationId"] = format!("{name}_{id}").into();
                 }
-                tags.extend(operation["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+                tags.extend(
+                    operation["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned),
+                );
                 there[method] = operation;
             }
         }

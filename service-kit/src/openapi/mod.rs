@@ -86,8 +86,9 @@ pub fn differences(calls: &[Call], document: &Document) -> Vec<String> {
             routed.insert(format!("{method} {}", plain(call.path())));
         }
     }
-    let documented: BTreeSet<String> =
-        operations(document.value()).map(|(path, method, _)| format!("{} {}", method.to_uppercase(), plain(path))).collect();
+    let documented: BTreeSet<String> = operations(document.value())
+        .map(|(path, method, _)| format!("{} {}", method.to_uppercase(), plain(path)))
+        .collect();
     let undocumented = routed.difference(&documented).map(|call| format!("in no document: {call}"));
     let unrouted = documented.difference(&routed).map(|call| format!("routed nowhere: {call}"));
     undocumented.chain(unrouted).collect()

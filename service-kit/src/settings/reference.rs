@@ -4,8 +4,8 @@
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use utoipa::openapi::{RefOr, Schema};
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,12 @@ pub fn table(settings: &[Setting]) -> String {
     for setting in settings {
         let Setting { key, kind, default, meaning } = setting;
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        out.push_str(&format!("| `{key}`<br>`{}` | {} | {default} | {} |\n", setting.variable(), cell(kind), cell(meaning)));
+        out.push_str(&format!(
+            "| `{key}`<br>`{}` | {} | {default} | {} |\n",
+            setting.variable(),
+            cell(kind),
+            cell(meaning)
+        ));
     }
     out
 }
@@ -77,7 +82,12 @@ impl Walk<'_> {
             if inner["properties"].is_object() {
                 return self.object(&name, &inner, None);
             }
-            return self.push(&name, &inner, default.filter(|d| d.as_object().is_some_and(|d| !d.is_empty())), &meaning);
+            return self.push(
+                &name,
+                &inner,
+                default.filter(|d| d.as_object().is_some_and(|d| !d.is_empty())),
+                &meaning,
+            );
         }
         self.push(key, &resolved, default, &meaning);
     }

@@ -83,9 +83,7 @@ where
     F::Output: Responder + 'static,
 {
     Call::new::<W>(path, &["GET", "HEAD", "POST"], "GET, HEAD, POST").routes(|r| {
-        r.route(web::get().to(handler.clone()))
-            .route(web::head().to(handler.clone()))
-            .route(web::post().to(handler))
+        r.route(web::get().to(handler.clone())).route(web::head().to(handler.clone())).route(web::post().to(handler))
     })
 }
 
@@ -100,4 +98,15 @@ where
 {
     Call::new::<W>(path, &["GET", "POST"], "GET, POST")
         .routes(|r| r.route(web::get().to(handler.clone())).route(web::post().to(handler)))
+}
+
+/// A path that takes upgrades, past the handlers (`server::Upgrade`); any other request to it goes to `otherwise`.
+pub fn upgraded<F, Args>(path: &str, otherwise: F) -> Call
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let resource = web::resource([path.to_owned(), format!("{path}/")]).default_service(web::to(otherwise));
+    Call { path: path.to_owned(), methods: &["GET"], resource }
 }

@@ -69,7 +69,8 @@ async fn a_password_set_from_outside_counts_and_ends_what_was_remembered() {
 
     let output = admin(&mut stack, &["set-password", "alice"], "new password\nanother line\n");
     assert_eq!(told(&output), "the password is set\n");
-    within(PROFILE_SEEN, "the old password still counts", async || !signs_in(&kith, "alice", "old password").await).await;
+    within(PROFILE_SEEN, "the old password still counts", async || !signs_in(&kith, "alice", "old password").await)
+        .await;
     within(PROFILE_SEEN, "the old password still counts in svc-groups", async || {
         kith.form("/im/user_get_group_list/", &groups).await.json()["ret"] == "failed"
     })
@@ -82,7 +83,10 @@ async fn a_password_set_from_outside_counts_and_ends_what_was_remembered() {
     told(&admin(&mut stack, &["set-password", "alice"], "third password"));
     stack.restart("im_auth").await;
     let kith = stack.client();
-    within(PROFILE_SEEN, "the third password does not count", async || signs_in(&kith, "alice", "third password").await).await;
+    within(PROFILE_SEEN, "the third password does not count", async || {
+        signs_in(&kith, "alice", "third password").await
+    })
+    .await;
     assert!(!signs_in(&kith, "alice", "new password").await);
 }
 

@@ -41,7 +41,8 @@ fn find<'a>(document: &'a Value, method: &str, path: &str) -> Option<&'a Value> 
     let path = path.split('?').next().unwrap_or_default().trim_end_matches('/');
     let fits = |template: &str| {
         let (template, path) = (template.trim_end_matches('/').split('/'), path.split('/'));
-        template.clone().count() == path.clone().count() && template.zip(path).all(|(t, p)| t.starts_with('{') || t == p)
+        template.clone().count() == path.clone().count()
+            && template.zip(path).all(|(t, p)| t.starts_with('{') || t == p)
     };
     let mut found: Vec<_> =
         operations(document).filter(|(template, m, _)| m.eq_ignore_ascii_case(method) && fits(template)).collect();
@@ -90,7 +91,8 @@ fn services_claim_no_call_and_no_name_twice() {
     let merged = merge(json!({}), &parts);
     assert_eq!(merged.clashes, Vec::<String>::new());
     for kind in ["schemas", "responses", "securitySchemes"] {
-        let own: usize = parts.iter().filter_map(|(_, part)| part["components"][kind].as_object()).map(|all| all.len()).sum();
+        let own: usize =
+            parts.iter().filter_map(|(_, part)| part["components"][kind].as_object()).map(|all| all.len()).sum();
         assert_eq!(merged.document["components"][kind].as_object().unwrap().len(), own, "{kind}");
     }
 }
@@ -116,7 +118,8 @@ fn schema_names(folder: &std::path::Path) -> Vec<String> {
             continue;
         }
         let text = std::fs::read_to_string(&entry).unwrap();
-        for rest in text.split("#[derive(").skip(1).filter(|rest| rest.split(')').next().unwrap().contains("ToSchema")) {
+        for rest in text.split("#[derive(").skip(1).filter(|rest| rest.split(')').next().unwrap().contains("ToSchema"))
+        {
             let item = rest.split('{').next().unwrap();
             let own = item.rsplit_once("struct ").or_else(|| item.rsplit_once("enum ")).unwrap().1.trim();
             let renamed = item.split("schema(as = ").nth(1).and_then(|r| r.split(')').next());
@@ -181,9 +184,11 @@ fn examples_are_what_the_schemas_say() {
         let answers = operation["responses"].as_object().unwrap().values().map(|answer| resolved(&WHOLE, answer));
         for body in answers.chain(operation.get("requestBody")) {
             for content in body["content"].as_object().into_iter().flat_map(|kinds| kinds.values()) {
-                let named = content["examples"].as_object().into_iter().flat_map(|all| all.values()).map(|one| &one["value"]);
+                let named =
+                    content["examples"].as_object().into_iter().flat_map(|all| all.values()).map(|one| &one["value"]);
                 for example in content.get("example").into_iter().chain(named) {
-                    check(&WHOLE, &content["schema"], example).unwrap_or_else(|e| panic!("{method} {path}: {e}: {example}"));
+                    check(&WHOLE, &content["schema"], example)
+                        .unwrap_or_else(|e| panic!("{method} {path}: {e}: {example}"));
                     checked += 1;
                 }
             }
@@ -226,6 +231,14 @@ async fn the_gateway_serves_the_documents_of_all_services_as_one() {
 }
 
 #[tokio::test]
+async fn whoever_wants_to_keep_it_to_himself_can() {
+    let stack = Stack::start(&[("KITH__GATEWAY__DOCS", "false")]).await;
+    for path in ["/openapi.json", "/docs", "/docs/docs.js"] {
+        assert_eq!(stack.client().get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn people_read_and_search_it_at_docs() {
     let kith = shared().await;
     let browser = Browser::start(Window::Phone, "en").await;
@@ -235,7 +248,8 @@ async fn people_read_and_search_it_at_docs() {
     for text in ["AppServer secret; names the app.", "601 already registered", "d5645454517", "X-Request-Id"] {
         browser.says(text).await;
     }
-    let shown = "return [...document.querySelectorAll('main section > details')].filter(d => d.offsetParent).map(d => d.id)";
+    let shown =
+        "return [...document.querySelectorAll('main section > details')].filter(d => d.offsetParent).map(d => d.id)";
     assert!(browser.run(shown).await.as_array().unwrap().len() > 70);
     let find = "const f = document.getElementById('find'); f.value = 'getFriends post';
         f.dispatchEvent(new Event('input'));";
@@ -259,6 +273,11 @@ async fn routes_take_the_documented_methods_and_no_others() {
         for method in all {
             let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
             let answer = kith.send(kith.request(method.clone(), &concrete)).await;
+            if path == "/ws" {
+                // Contract §2: without an upgrade there is no such call.
+                assert_eq!(answer.status, 404, "{method}");
+                continue;
+            }
             let is_documented = find(&WHOLE, method.as_str(), &concrete).is_some();
             assert_eq!(answer.status != 405, is_documented, "{method} {concrete}: {answer:?}");
         }

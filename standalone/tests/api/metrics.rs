@@ -66,12 +66,17 @@ async fn every_process_tells_what_it_is_and_what_it_does() {
     }
     let text = metrics(&stack, "im_auth").await;
     let failed = |family: &str, code: &str, reason: &str| {
-        format!("kith_failures_total{{service=\"svc-im-auth\",family=\"{family}\",code=\"{code}\",reason=\"{reason}\"}}")
+        format!(
+            "kith_failures_total{{service=\"svc-im-auth\",family=\"{family}\",code=\"{code}\",reason=\"{reason}\"}}"
+        )
     };
     assert_eq!(value(&text, &failed("B", "601", "AlreadyRegistered")), 2.0);
     assert_eq!(value(&text, &failed("C", "failed", "WrongCredentials")), 1.0);
     let sockets = "kith_sockets_open{service=\"svc-im-auth\",platform=";
-    assert_eq!((value(&text, &format!("{sockets}\"Android\"")), value(&text, &format!("{sockets}\"Web\""))), (1.0, 0.0));
+    assert_eq!(
+        (value(&text, &format!("{sockets}\"Android\"")), value(&text, &format!("{sockets}\"Web\""))),
+        (1.0, 0.0)
+    );
     value(&text, "kith_presence_lease_age_milliseconds{service=\"svc-im-auth\"");
 
     let text = metrics(&stack, "friends").await;
@@ -84,7 +89,8 @@ async fn every_process_tells_what_it_is_and_what_it_does() {
     let text = metrics(&stack, "gateway").await;
     let failed = "kith_failures_total{service=\"gateway\",family=\"B\",code=\"404\",reason=\"UnknownPath\"}";
     assert_eq!(value(&text, failed), 1.0);
-    for sample in ["kith_build_info", "kith_request_duration_seconds_bucket", "kith_upstream_connections_opened_total"] {
+    for sample in ["kith_build_info", "kith_request_duration_seconds_bucket", "kith_upstream_connections_opened_total"]
+    {
         value(&text, &format!("{sample}{{service=\"gateway\""));
     }
     assert_eq!(value(&text, "kith_sockets{service=\"gateway\"}"), 1.0);

@@ -19,14 +19,28 @@ type Seen = BTreeSet<String>;
 
 /// What says nothing about the value.
 const NOTES: [&str; 12] = [
-    "$schema", "contentMediaType", "default", "deprecated", "description", "example", "examples", "format", "title",
-    "propertyNames", "readOnly", "writeOnly",
+    "$schema",
+    "contentMediaType",
+    "default",
+    "deprecated",
+    "description",
+    "example",
+    "examples",
+    "format",
+    "title",
+    "propertyNames",
+    "readOnly",
+    "writeOnly",
 ];
 
 impl Checker<'_> {
     fn check(&self, schema: &Value, value: &Value, at: &str) -> Result<Seen, String> {
         let Some(schema) = schema.as_object() else {
-            return if schema == &Value::Bool(false) { Err(format!("{at}: must not be there")) } else { Ok(Seen::new()) };
+            return if schema == &Value::Bool(false) {
+                Err(format!("{at}: must not be there"))
+            } else {
+                Ok(Seen::new())
+            };
         };
         let mut seen = Seen::new();
         for (word, rule) in schema {
@@ -42,7 +56,8 @@ impl Checker<'_> {
                     }
                 }
                 "anyOf" | "oneOf" => {
-                    let parts: Vec<_> = rule.as_array().unwrap().iter().map(|part| self.check(part, value, at)).collect();
+                    let parts: Vec<_> =
+                        rule.as_array().unwrap().iter().map(|part| self.check(part, value, at)).collect();
                     let fit = parts.iter().filter(|part| part.is_ok()).count();
                     if fit == 0 || (word == "oneOf" && fit > 1) {
                         let why: Vec<_> = parts.into_iter().filter_map(Result::err).collect();

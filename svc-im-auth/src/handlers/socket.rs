@@ -3,7 +3,7 @@
 use super::HandledB;
 use service_kit::Code;
 
-/// `GET /ws`
+/// `GET /ws`, and whatever else comes there without an upgrade.
 #[utoipa::path(get, path = "/ws", summary = "A WebSocket of a user on a platform",
     description = "With an upgrade to WebSocket; without one there is no such call (404). JSON text frames: the server \
                    says `{\"type\":\"ready\",\"connId\":…,\"heartbeat\":27}`, pings every 27 s, answers \
