@@ -14,7 +14,7 @@ use service_kit::client::REQUEST_ID;
 use service_kit::log::with_request_id;
 use service_kit::metrics::Running;
 use service_kit::server::AccessLine;
-use service_kit::wire::FAILURE_HEADER;
+use service_kit::wire::{Dialect, FAILURE_HEADER};
 use service_kit::{Code, Error};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -144,6 +144,7 @@ impl Visit {
 
     async fn refuse(&self, refused: Refused) -> Response<Body> {
         self.log_failure(&refused.error);
+        self.count_failure(&refused.error);
         let failure = Failure::new(&refused.error, self.head.uri.path(), self.worker.shared.settings.real_status);
         let mut drain = match refused.payload {
             None | Some(Payload::None) => None,
@@ -164,6 +165,10 @@ impl Visit {
         if error.kind().is_fault() {
             with_request_id(self.caller.id.as_str(), || log::warn!("{}: {}", self.service(), error.chain()));
         }
+    }
+
+    pub fn count_failure(&self, error: &Error) {
+        self.worker.shared.metrics.failure(Dialect::of_path(self.head.uri.path()), error.code());
     }
 
     fn service(&self) -> &str {

@@ -16,8 +16,12 @@ pub const FIELDS: [(HeaderName, &str); 5] = [
     (X_FRAME_OPTIONS, "DENY"),
 ];
 
-pub fn page(query: &str) -> &'static str {
-    if query.split('&').any(|pair| pair.starts_with(CODE)) { SCAN } else { HOME }
+pub fn page(query: &str, has_docs: bool) -> &'static str {
+    match has_docs {
+        _ if query.split('&').any(|pair| pair.starts_with(CODE)) => SCAN,
+        true => HOME,
+        false => HOME_WITHOUT_DOCS,
+    }
 }
 
 macro_rules! page {
@@ -38,6 +42,13 @@ macro_rules! page {
 const HOME: &str = page!(
     "Kith",
     "<h1>Kith</h1>\n<p>The control plane of an instant-messaging back end: accounts and tokens, presence, \
+     terminal users, friends and groups.</p>\n<p>Apps talk to this address: <a href=\"/docs\">the API</a>. People can \
+     <a href=\"/bind\">bind their account to a device</a>.</p>"
+);
+
+const HOME_WITHOUT_DOCS: &str = page!(
+    "Kith",
+    "<h1>Kith</h1>\n<p>The control plane of an instant-messaging back end: accounts and tokens, presence, \
      terminal users, friends and groups.</p>\n<p>Apps talk to this address. People can \
      <a href=\"/bind\">bind their account to a device</a>.</p>"
 );
@@ -55,12 +66,14 @@ mod tests {
 
     #[test]
     fn a_scanned_code_is_explained() {
-        assert_eq!(page("matrix_tuserurms=abc"), SCAN);
-        assert_eq!(page("x=1&matrix_tuserurms=abc"), SCAN);
-        assert_eq!(page("x=matrix_tuserurms="), HOME);
-        assert_eq!(page(""), HOME);
-        let links: Vec<_> = HOME.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(links, ["/bind"], "only what answers");
+        assert_eq!(page("matrix_tuserurms=abc", true), SCAN);
+        assert_eq!(page("x=1&matrix_tuserurms=abc", false), SCAN);
+        assert_eq!(page("x=matrix_tuserurms=", true), HOME);
+        assert_eq!(page("", true), HOME);
+        for (has_docs, answers) in [(true, vec!["/docs", "/bind"]), (false, vec!["/bind"])] {
+            let links = page("", has_docs).split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+            assert_eq!(links.collect::<Vec<_>>(), answers, "only what answers");
+        }
         assert!(!HOME.contains("<script") && !SCAN.contains("<script"));
     }
 }

@@ -7,6 +7,8 @@
 mod conn;
 mod cors;
 mod crowd;
+mod docs;
+mod documents;
 mod door;
 mod fail;
 mod forward;

@@ -1,34 +1,69 @@
 //! Paths that the gateway itself answers.
 
 use crate::forward::Body;
-use crate::landing;
 use crate::worker::Shared;
-use actix_http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use crate::{docs, landing};
+use actix_http::body::BodySize;
+use actix_http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
 use actix_http::{Method, RequestHead, Response, StatusCode};
 use bytes::Bytes;
+use service_kit::openapi::{self, Document};
 use service_kit::{Code, Error};
 
 /// The answer on a path of the gateway's own; `None` on any other.
 pub fn answer(head: &RequestHead, path: &str, shared: &Shared) -> Option<Result<Response<Body>, Error>> {
-    let (status, page) = match path {
-        "/" => (StatusCode::OK, landing::page(head.uri.query().unwrap_or_default())),
+    // A slash at the end is optional, as everywhere (contract §0).
+    let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+    let reads = matches!(head.method, Method::GET | Method::HEAD);
+    if let Some(documents) = &shared.documents {
+        let answered = match docs::file(path) {
+            Some((content, fields)) => Some(page(StatusCode::OK, content, &fields)),
+            None => (path == openapi::PATH).then(|| document(head, &documents.current())),
+        };
+        if let Some(answer) = answered {
+            return Some(if reads { Ok(answer) } else { Err(Code::WrongMethod.into()) });
+        }
+    }
+    let (status, content) = match path {
+        "/" => (StatusCode::OK, landing::page(head.uri.query().unwrap_or_default(), shared.documents.is_some())),
         "/healthz" => (StatusCode::OK, "ok\n"),
         // The internal listener tells more.
         "/readyz" if shared.health.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         "/readyz" => (StatusCode::OK, "ready\n"),
         _ => return None,
     };
-    if !matches!(head.method, Method::GET | Method::HEAD) {
+    if !reads {
         return Some(Err(Code::WrongMethod.into()));
     }
-    let mut answer = Response::with_body(status, Body::whole(Bytes::from_static(page.as_bytes()), None));
     let fields: &[(HeaderName, &'static str)] = if path == "/" {
         &landing::FIELDS
     } else {
         &[(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")]
     };
+    Some(Ok(page(status, content, fields)))
+}
+
+fn page(status: StatusCode, content: &'static str, fields: &[(HeaderName, &'static str)]) -> Response<Body> {
+    let mut answer = Response::with_body(status, Body::whole(Bytes::from_static(content.as_bytes()), None));
     for (name, value) in fields {
         answer.headers_mut().insert(name.clone(), HeaderValue::from_static(value));
     }
-    Some(Ok(answer))
+    answer
+}
+
+/// The API document of all services, as it is known now.
+fn document(head: &RequestHead, document: &Document) -> Response<Body> {
+    let known = head.headers.get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == document.etag().as_bytes());
+    let mut answer = if known {
+        Response::with_body(StatusCode::NOT_MODIFIED, Body::nothing(BodySize::None))
+    } else {
+        Response::with_body(StatusCode::OK, Body::whole(document.body(), None))
+    };
+    let fields = answer.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(etag) = HeaderValue::from_str(document.etag()) {
+        fields.insert(ETAG, etag);
+    }
+    answer
 }

@@ -48,6 +48,11 @@ impl Routes {
         &self.upstreams
     }
 
+    /// Whether any path goes to this service.
+    pub fn lead_to(&self, name: &str) -> bool {
+        self.rows.iter().any(|row| self.upstreams.get(row.upstream).is_some_and(|upstream| upstream == name))
+    }
+
     /// The service of a path, as an index into the names.
     pub fn find(&self, path: &str) -> Option<usize> {
         self.rows.iter().find(|row| row.prefix.matches(path)).map(|row| row.upstream)

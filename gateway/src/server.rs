@@ -2,6 +2,7 @@
 
 use crate::conn::Conn;
 use crate::crowd::Crowd;
+use crate::documents::Documents;
 use crate::door;
 use crate::limit::RateLimit;
 use crate::metrics::GatewayMetrics;
@@ -56,9 +57,15 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
         health,
         metrics,
         own_metrics,
+        documents: settings.docs.then(|| Arc::new(Documents::new())),
         settings,
     });
     let keeper = Keeper::start(&shared.upstreams, shared.settings.timeouts.connect.into()).await;
+    let table = Routes::new(&shared.settings.routes, &shared.settings.upstreams).map_err(Error::internal)?;
+    let documents = match &shared.documents {
+        Some(documents) => Some(documents.keep(&shared.upstreams, table).await),
+        None => None,
+    };
 
     let builder = spec.builder();
     let stopping = builder.graceful_shutdown_signal();
@@ -91,7 +98,7 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
 
     Ok(Running::start(builder.run(), addresses, &spec)
         .before_stop(move || async move { shared.sockets.close().await })
-        .after_stop(move || async move { drop(keeper) }))
+        .after_stop(move || async move { drop((keeper, documents)) }))
 }
 
 type Accepted = (Conn, Option<std::net::SocketAddr>);

@@ -2,6 +2,7 @@
 
 use crate::conn::Watched;
 use crate::crowd::Crowd;
+use crate::documents::Documents;
 use crate::ids::Ids;
 use crate::limit::RateLimit;
 use crate::metrics::GatewayMetrics;
@@ -30,6 +31,8 @@ pub struct Shared {
     pub health: Health,
     pub metrics: Metrics,
     pub own_metrics: GatewayMetrics,
+    /// Where they are shown.
+    pub documents: Option<Arc<Documents>>,
 }
 
 /// What one worker has.

@@ -1,5 +1,6 @@
 //! The time, from one place, so that tests can hold it.
 
+use chrono::DateTime;
 use shared_models::Stamp;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,6 +29,11 @@ impl Clock {
     pub fn unix_seconds(&self) -> i64 {
         self.now().0.div_euclid(1000)
     }
+}
+
+/// A moment for people, in UTC to the second.
+pub fn utc(millis: i64) -> String {
+    DateTime::from_timestamp_millis(millis).unwrap_or_default().format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn millis(d: Duration) -> i64 {

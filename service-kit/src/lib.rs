@@ -18,6 +18,7 @@ pub mod log;
 #[cfg(feature = "media")]
 pub mod media;
 pub mod metrics;
+pub mod openapi;
 #[cfg(feature = "db")]
 pub mod outbox;
 pub mod params;

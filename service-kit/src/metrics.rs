@@ -1,9 +1,13 @@
 //! Metrics in Prometheus' text format, one registry a server.
 
 mod merge;
+mod timings;
 
 pub use merge::render_all;
+pub use timings::{BOUNDS, Times, Timings};
 
+use crate::error::Code;
+use crate::wire::Dialect;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{
@@ -31,6 +35,7 @@ struct Inner {
     registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
     latency: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    failures: Family<FailureLabels, Counter>,
     running: Gauge,
 }
 
@@ -43,6 +48,14 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: Label,
+}
+
+/// A failure as its envelope tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    family: Label,
+    code: Label,
+    reason: Label,
 }
 
 /// A label out of a bounded set: a route's pattern, a reason's name. Never text from a request.
@@ -65,6 +78,7 @@ impl Metrics {
         let mut registry = Registry::with_labels([(Cow::Borrowed("service"), Cow::Borrowed(service))].into_iter());
         let requests = Family::default();
         let latency = Family::new_with_constructor(latency_histogram as fn() -> Histogram);
+        let failures = Family::default();
         let running = Gauge::default();
         registry.register("kith_requests", "Requests answered, by route and outcome", requests.clone());
         registry.register_with_unit(
@@ -73,11 +87,14 @@ impl Metrics {
             Unit::Seconds,
             latency.clone(),
         );
+        registry.register("kith_failures", "Failures, by family, envelope code and reason", failures.clone());
         registry.register("kith_requests_running", "Requests being served", running.clone());
-        let build = Family::<[(&str, &str); 1], Gauge>::default();
-        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        let build = Family::<[(&str, &str); 2], Gauge>::default();
+        // The commit is told by whoever builds an image: the compiler cannot know.
+        let commit = option_env!("KITH_COMMIT").unwrap_or("unknown");
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION")), ("commit", commit)]).set(1);
         registry.register("kith_build_info", "Version of this process", build);
-        Self(Arc::new(Inner { registry: Mutex::new(registry), requests, latency, running }))
+        Self(Arc::new(Inner { registry: Mutex::new(registry), requests, latency, failures, running }))
     }
 
     /// Adds metrics of a part: counters, gauges, or a `Collector` that reads them when asked.
@@ -100,6 +117,17 @@ impl Metrics {
         let labels = RequestLabels { route: Label(route.clone()), outcome: Label(outcome) };
         self.0.requests.get_or_create(&labels).inc();
         self.0.latency.get_or_create(&RouteLabels { route: Label(route) }).observe(took.as_secs_f64());
+    }
+
+    /// A request that failed, as its envelope tells.
+    pub fn failure(&self, dialect: Dialect, code: Code) {
+        let label = |text: &'static str| Label(Cow::Borrowed(text));
+        let labels = FailureLabels {
+            family: label(dialect.letter()),
+            code: Label(dialect.number(code)),
+            reason: label(code.name()),
+        };
+        self.0.failures.get_or_create(&labels).inc();
     }
 
     /// A route's metrics, looked up once, for a server that serves so many requests that looking up shows.

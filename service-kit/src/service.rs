@@ -4,10 +4,10 @@ use crate::clock::Clock;
 use crate::db::{Db, DbSettings, Migrations};
 use crate::error::{Code, Error, Result};
 use crate::health::Health;
-use crate::metrics::{Metrics, Reading};
+use crate::metrics::{BOUNDS, Metrics, Reading};
 use crate::server::{Listeners, Spec};
 use crate::settings::{Apps, Common, Section};
-use crate::state::{LATENCY_BOUNDS, State};
+use crate::state::State;
 
 /// What a service is given from outside: `kith` shares one store, tests hold the clock.
 #[derive(Clone)]
@@ -97,6 +97,18 @@ fn readings_of_db(db: Db) -> impl Fn() -> Vec<Reading> + Send + Sync + 'static {
             Reading::counter("grouped", "Jobs that shared a commit with others", s.grouped),
             Reading::counter("retries", "Jobs run again", s.retries),
             Reading::counter("connections_lost", "Connections found dead", s.lost),
+            Reading::counter(
+                "busy_milliseconds",
+                "What the database threads were at work, together",
+                u64::try_from(s.busy.as_millis()).unwrap_or(u64::MAX),
+            ),
+            Reading::histogram_of_micros(
+                "wait_duration",
+                "Time that jobs waited for a database thread",
+                &BOUNDS,
+                &s.waits.buckets,
+                s.waits.sum_micros,
+            ),
         ]
     }
 }
@@ -112,9 +124,9 @@ fn readings_of_state(state: State) -> impl Fn() -> Vec<Reading> + Send + Sync + 
             Reading::histogram_of_micros(
                 "operation_duration",
                 "Time that operations took",
-                &LATENCY_BOUNDS,
-                &s.latency,
-                s.latency_sum_micros,
+                &BOUNDS,
+                &s.latency.buckets,
+                s.latency.sum_micros,
             ),
         ]
     }

@@ -6,7 +6,7 @@ pub mod internal;
 mod platform;
 mod profile;
 mod scalar;
-mod schema;
+pub mod schema;
 mod stamp;
 mod text;
 

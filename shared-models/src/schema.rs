@@ -1,4 +1,5 @@
-//! How these types appear in the API documents.
+//! How these types appear in the API documents: as what is accepted, numbers as strings and strings as numbers
+//! (contract §0).
 
 use crate::{AppId, ByteText, Flag, Gender, GroupId, Int, Platform, Text, TuserKey, Uid};
 use std::borrow::Cow;
@@ -6,21 +7,33 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-fn text(min: usize, max: usize, what: &str) -> RefOr<Schema> {
-    let object = ObjectBuilder::new()
-        .schema_type(SchemaType::new(Type::String))
+/// A string or an integer, which is read as its digits.
+fn string_or_integer() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Integer]))
+}
+
+/// Of so many characters.
+pub fn text(min: usize, max: usize, what: &str) -> RefOr<Schema> {
+    let object = string_or_integer()
         .min_length((min > 0).then_some(min))
         .max_length(Some(max))
         .description((!what.is_empty()).then_some(what));
     RefOr::T(Schema::from(object))
 }
 
-/// An integer from `min` to `max`, or a string of its digits.
-fn integer(min: i64, max: i64, what: &str) -> RefOr<Schema> {
+/// Text of this form; as a number where its digits are.
+pub fn form(pattern: &str, what: &str) -> RefOr<Schema> {
+    RefOr::T(Schema::from(string_or_integer().pattern(Some(pattern)).description(Some(what))))
+}
+
+/// An integer from `min` to `max`, or a string of its digits, of this form.
+pub fn integer(min: i64, max: i64, digits: &str, what: &str) -> RefOr<Schema> {
     let number = ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer)).minimum(Some(min)).maximum(Some(max));
-    let digits = ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).pattern(Some("^-?[0-9]+$"));
+    let digits = ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).pattern(Some(digits));
     RefOr::T(Schema::from(AnyOfBuilder::new().item(number).item(digits).description(Some(what))))
 }
+
+const DIGITS: &str = "^ *[+-]?[0-9]+ *$";
 
 macro_rules! schema {
     ($name:literal, $type:ty, $schema:expr) => {
@@ -38,13 +51,28 @@ macro_rules! schema {
     };
 }
 
-schema!("AppId", AppId, text(1, 64, "App id, of A-Z a-z 0-9 _ -"));
+schema!("AppId", AppId, form("^[A-Za-z0-9_-]{1,64}$", "App id"));
 schema!("Uid", Uid, text(1, 64, "User id within its app"));
 schema!("TuserKey", TuserKey, text(1, 128, "Key of a terminal user; a secret"));
-schema!("GroupId", GroupId, integer(1, i64::MAX, "Group id"));
-schema!("Platform", Platform, integer(1, 7, "1 iOS, 2 Android, 3 Windows, 4 OSX, 5 Web, 6 MiniWeb, 7 Linux"));
-schema!("Gender", Gender, integer(0, 2, "0 unknown, 1 male, 2 female"));
-schema!("Int", Int, integer(i64::MIN, i64::MAX, "An integer"));
+schema!(
+    "GroupId",
+    GroupId,
+    RefOr::T(Schema::from(
+        ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::Integer))
+            .minimum(Some(1))
+            .maximum(Some(i64::MAX))
+            .description(Some("Group id"))
+    ))
+);
+schema!(
+    "Platform",
+    Platform,
+    integer(1, 7, "^[1-7]$", "1 iOS, 2 Android, 3 Windows, 4 OSX, 5 Web, 6 MiniWeb, 7 Linux")
+);
+schema!("PlatformOrAll", PlatformOrAll, integer(0, 7, "^[0-7]$", "A platform's number, or 0 for all"));
+schema!("Gender", Gender, integer(0, 2, "^[0-2]$", "0 unknown, 1 male, 2 female"));
+schema!("Int", Int, integer(i64::MIN, i64::MAX, DIGITS, "An integer"));
 schema!(
     "Flag",
     Flag,
@@ -59,6 +87,9 @@ schema!(
             )
     ))
 );
+
+/// For API documents: a platform, or 0 for all.
+pub struct PlatformOrAll;
 
 impl<const MAX: usize, const MIN: usize> PartialSchema for Text<MAX, MIN> {
     fn schema() -> RefOr<Schema> {

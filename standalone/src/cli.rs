@@ -1,7 +1,7 @@
 //! The command `kith`.
 
-use crate::outbox;
 use crate::stack::{Settings, Stack};
+use crate::{admin, migrate, outbox, reference};
 use clap::{Parser, Subcommand};
 use service_kit::clock::Clock;
 use service_kit::process::{effective, effective_section, failed, print, raise_open_files, refuse_huge_pages};
@@ -10,8 +10,11 @@ use service_kit::service::Environment;
 use service_kit::settings::{Loaded, SettingsError};
 use service_kit::state::State;
 use service_kit::{Error, Result, log as kit_log};
+use std::future::poll_fn;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 
 /// The whole of Kith in one process.
@@ -34,6 +37,14 @@ enum Command {
     /// What other systems must still be told of changes made here.
     #[command(subcommand)]
     Outbox(outbox::Command),
+    /// Brings the schema of every service's database up to date, and ends.
+    Migrate,
+    /// Accounts: passwords, administrators, log-outs.
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// Prints docs/configuration.md.
+    #[command(hide = true)]
+    SettingsReference,
 }
 
 pub fn main() -> ExitCode {
@@ -47,17 +58,25 @@ pub fn main() -> ExitCode {
             Ok(parts) => print(&parts),
             Err(e) => failed(2, &e),
         },
-        Command::Outbox(command) => match Settings::of(&loaded) {
-            Ok(settings) => {
-                let done = actix_rt::System::new().block_on(outbox::run(command, &settings));
-                done.map_or_else(|e| failed(1, &e), |lines| print(&lines))
-            }
-            Err(e) => failed(2, &e),
-        },
+        Command::Outbox(command) => on_databases(&loaded, async |settings| outbox::run(command, settings).await),
+        Command::Migrate => on_databases(&loaded, async |settings| migrate::run(settings).await),
+        Command::Admin(command) => on_databases(&loaded, async |settings| admin::run(command, settings).await),
+        Command::SettingsReference => print(&[reference::configuration().trim_end().to_owned()]),
         Command::Run => match Settings::of(&loaded) {
             Ok(settings) => run(settings),
             Err(e) => failed(2, &e),
         },
+    }
+}
+
+/// Runs a command that works on the databases and prints what it answers.
+fn on_databases(loaded: &Loaded, run: impl AsyncFnOnce(&Settings) -> Result<Vec<String>>) -> ExitCode {
+    match Settings::of(loaded) {
+        Ok(settings) => {
+            let done = actix_rt::System::new().block_on(run(&settings));
+            done.map_or_else(|e| failed(1, &e.text()), |lines| print(&lines))
+        }
+        Err(e) => failed(2, &e),
     }
 }
 
@@ -87,10 +106,20 @@ fn run(settings: Settings) -> ExitCode {
                 return failed(1, &e);
             }
         };
-        if let Err(e) = greet(&stack) {
-            log::warn!("standard output: {e}");
-        }
-        match until_signal(stack.into_servers(), drain).await {
+        let gateway = stack.gateway;
+        let mut ending = pin!(until_signal(stack.into_servers(), drain));
+        let mut greeted = false;
+        let ended = poll_fn(|cx| {
+            let ended = ending.as_mut().poll(cx);
+            // Not before signals are listened for: whoever reads that it is ready may end it at once.
+            if !std::mem::replace(&mut greeted, true)
+                && let Err(e) = greet(gateway)
+            {
+                log::warn!("standard output: {e}");
+            }
+            ended
+        });
+        match ended.await {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => failed(1, &e),
         }
@@ -103,13 +132,12 @@ async fn start(settings: Settings) -> Result<Stack> {
 }
 
 /// Standard output is for people; the log is for machines.
-fn greet(stack: &Stack) -> io::Result<()> {
+fn greet(gateway: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "kith ready: http://{}", stack.gateway)?;
+    writeln!(out, "kith ready: http://{gateway}")?;
     writeln!(
         out,
-        "Try: curl http://{}/auth/user_register -d '{{\"secret\":\"tuoyun\",\"platform\":1,\"uid\":\"alice\",\"name\":\"Alice\"}}'",
-        stack.gateway
+        "Try: curl http://{gateway}/auth/user_register -d '{{\"secret\":\"tuoyun\",\"platform\":1,\"uid\":\"alice\",\"name\":\"Alice\"}}'"
     )?;
     writeln!(out, "Next: the five-minute tour in README.md. Ctrl-C ends it.")?;
     out.flush()

@@ -2,6 +2,7 @@
 //!
 //! Owns the tables `constants`, `owners`, `friends` and `requests`; icons belong to the accounts of svc-im-auth.
 
+mod api;
 mod domain;
 mod handlers;
 mod routes;
@@ -9,4 +10,5 @@ pub mod server;
 mod settings;
 mod store;
 
+pub use api::document;
 pub use settings::FriendsSettings;

@@ -3,32 +3,39 @@
 use crate::domain::Core;
 use crate::handlers::{avatars, lists, people, relations};
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{FromRequest, Handler, Resource, Responder};
+use actix_web::{FromRequest, Handler, Responder};
 use service_kit::media::LinkBase;
-use service_kit::wire::{StatusCodeMsg, post};
+use service_kit::wire::{Call, StatusCodeMsg, post};
 
 pub fn public(cfg: &mut ServiceConfig, core: Core, links: LinkBase) {
-    cfg.app_data(Data::new(core))
-        .app_data(Data::new(links))
-        .service(im("getFriends", lists::get_friends))
-        .service(im("friendMessage", lists::friend_message))
-        .service(im("getPersonInfo", people::get_person_info))
-        .service(im("addFriend", relations::add_friend))
-        .service(im("setFriendRemark", relations::set_friend_remark))
-        .service(im("setUserVerify", people::set_user_verify))
-        .service(im("friendAgree", relations::friend_agree))
-        .service(im("friendRefuse", relations::friend_refuse))
-        .service(im("delFriend", relations::del_friend))
-        .service(im("getFriendInfo", people::get_friend_info))
-        .service(im("importFriends", relations::import_friends))
-        .service(im("uploadAvatar", avatars::upload_avatar))
-        .service(im("getUserAvatar", avatars::get_user_avatar))
-        .service(im("batchGetUserAvatar", avatars::batch_get_user_avatar))
-        .service(im("getUserVerify", people::get_user_verify));
+    cfg.app_data(Data::new(core)).app_data(Data::new(links));
+    for call in calls() {
+        cfg.service(call);
+    }
+}
+
+pub fn calls() -> Vec<Call> {
+    vec![
+        im("getFriends", lists::get_friends),
+        im("friendMessage", lists::friend_message),
+        im("getPersonInfo", people::get_person_info),
+        im("addFriend", relations::add_friend),
+        im("setFriendRemark", relations::set_friend_remark),
+        im("setUserVerify", people::set_user_verify),
+        im("friendAgree", relations::friend_agree),
+        im("friendRefuse", relations::friend_refuse),
+        im("delFriend", relations::del_friend),
+        im("getFriendInfo", people::get_friend_info),
+        im("importFriends", relations::import_friends),
+        im("uploadAvatar", avatars::upload_avatar),
+        im("getUserAvatar", avatars::get_user_avatar),
+        im("batchGetUserAvatar", avatars::batch_get_user_avatar),
+        im("getUserVerify", people::get_user_verify),
+    ]
 }
 
 /// A call of document 004.
-fn im<F, Args>(call: &str, handler: F) -> Resource
+fn im<F, Args>(call: &str, handler: F) -> Call
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,

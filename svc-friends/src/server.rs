@@ -2,12 +2,13 @@
 
 use crate::domain::{Core, Limits, Parts, Times, Turns, settle_offset};
 use crate::settings::FriendsSettings;
-use crate::{routes, store};
+use crate::{api, routes, store};
+use service_kit::db::Db;
 use service_kit::directory::Directory;
 use service_kit::internal::InternalClient;
 use service_kit::media::{LinkBase, MediaStore};
 use service_kit::server::{Running, Upgrade, serve};
-use service_kit::service::{Base, Environment};
+use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::Common;
 use service_kit::{Error, Result};
 
@@ -36,7 +37,7 @@ pub async fn start_in(common: Common, settings: FriendsSettings, environment: En
     });
     let links = LinkBase::new(&common);
     let running = serve(
-        &spec,
+        &spec.with_document(api::document()),
         listeners,
         move |cfg| routes::public(cfg, core.clone(), links.clone()),
         routes::internal,
@@ -44,4 +45,11 @@ pub async fn start_in(common: Common, settings: FriendsSettings, environment: En
     )
     .map_err(Error::internal)?;
     Ok(running.after_stop(move || async move { db.close().await }))
+}
+
+/// The service's database by itself, its schema up to date, for the commands of `kith`.
+pub async fn database(common: &Common, settings: &FriendsSettings) -> Result<Db> {
+    let db = open_database("kith", common, settings, store::MIGRATIONS).await?;
+    settle_offset(&db, common.utc_offset).await?;
+    Ok(db)
 }

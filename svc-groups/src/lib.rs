@@ -3,6 +3,7 @@
 //! Owns the tables `groups`, `memberships`, `membership_blocks`, `dismissed_groups`, `rekeyings` and its outbox; no
 //! keys of the state store.
 
+mod api;
 mod domain;
 mod handlers;
 mod routes;
@@ -10,4 +11,5 @@ pub mod server;
 mod settings;
 mod store;
 
+pub use api::document;
 pub use settings::GroupsSettings;

@@ -2,7 +2,7 @@
 
 use crate::domain::{Core, GROUP, GroupDelivery, Parts, SYNC, SyncDelivery};
 use crate::settings::GroupsSettings;
-use crate::{routes, store};
+use crate::{api, routes, store};
 use service_kit::auth::{Credentials, Lockout};
 use service_kit::db::Db;
 use service_kit::directory::Directory;
@@ -58,7 +58,7 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
     let sweep = actix_rt::spawn(core.clone().sweep_dismissed());
     let (public, internal, links) = (core.clone(), core, LinkBase::new(&common));
     let running = serve(
-        &base.spec,
+        &base.spec.with_document(api::document()),
         base.listeners,
         move |cfg| routes::public(cfg, public.clone(), links.clone()),
         move |cfg| routes::internal(cfg, internal.clone()),
@@ -71,7 +71,7 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
     }))
 }
 
-/// The service's database by itself, for `kith outbox`.
+/// The service's database by itself, its schema up to date, for the commands of `kith`.
 pub async fn database(common: &Common, settings: &GroupsSettings) -> Result<Db> {
-    open_database("kith outbox", common, settings, store::MIGRATIONS).await
+    open_database("kith", common, settings, store::MIGRATIONS).await
 }

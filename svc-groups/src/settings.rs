@@ -1,12 +1,17 @@
 use serde::{Deserialize, Serialize};
 use service_kit::settings::{SecretUrl, Section};
 use std::net::{Ipv4Addr, SocketAddr};
+use utoipa::ToSchema;
 
 /// `[groups]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GroupsSettings {
+    /// Where the gateway reaches it.
+    #[schema(value_type = String, format = "address:port")]
     pub listen: SocketAddr,
+    /// Where the other services, probes and scrapers reach it.
+    #[schema(value_type = String, format = "address:port")]
     pub internal_listen: SocketAddr,
     /// `postgres://…` or `sqlite://…`. Empty: `groups.db` in `data_dir`.
     pub database_url: SecretUrl,

@@ -2,6 +2,7 @@
 //!
 //! Owns the tables `accounts` and `tokens`, and of the state store the keys of `cache`.
 
+mod api;
 mod cache;
 mod domain;
 mod handlers;
@@ -12,4 +13,6 @@ mod settings;
 mod sockets;
 mod store;
 
+pub use api::document;
+pub use domain::{Admin, ListedAccount};
 pub use settings::ImAuthSettings;

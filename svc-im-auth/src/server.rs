@@ -1,14 +1,15 @@
 //! From settings to a running service.
 
-use crate::domain::{Core, Providers, outbox};
+use crate::domain::{AccountDelivery, Admin, Core, Providers, outbox};
 use crate::settings::ImAuthSettings;
-use crate::{metrics, routes, sockets, store};
+use crate::{api, metrics, routes, sockets, store};
 use service_kit::db::Db;
 use service_kit::media::{LinkBase, MediaStore};
 use service_kit::server::{Running, serve};
 use service_kit::service::{Base, Environment, open_database};
-use service_kit::settings::Common;
-use service_kit::{Error, Result};
+use service_kit::settings::{Apps, Common};
+use service_kit::state::State;
+use service_kit::{Code, Error, Result};
 use std::time::Duration;
 
 /// Sockets that are told to close have so long.
@@ -26,14 +27,16 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
     let Base { db, state, clock, apps, listeners, metrics: registry, spec } = base;
     let (media, links) = (MediaStore::open(&common)?, LinkBase::new(&common));
     let providers = Providers::new(&apps, &common.public_base_url, &clock);
-    let outbox = outbox(&db, &clock, &providers, &registry);
+    let outside = AccountDelivery::default();
+    let outbox = outbox(&db, &clock, &providers, outside.clone(), &registry);
     let core = Core::new(&settings, db.clone(), state, clock, apps, providers, outbox.clone())?;
+    outside.begin(&core);
     metrics::register(&spec, &core);
     let sweep = actix_rt::spawn(core.clone().sweep_expired());
     let look = actix_rt::spawn(core.clone().look_after_sockets());
     let (public, internal, ending) = (core.clone(), core.clone(), core.clone());
     let running = serve(
-        &spec,
+        &spec.with_document(api::document()),
         listeners,
         move |cfg| routes::public(cfg, public.clone(), media.clone(), links.clone()),
         move |cfg| routes::internal(cfg, internal.clone()),
@@ -53,7 +56,19 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
         }))
 }
 
-/// The service's database by itself, for `kith outbox`.
+/// The service's database by itself, its schema up to date, for the commands of `kith`.
 pub async fn database(common: &Common, settings: &ImAuthSettings) -> Result<Db> {
-    open_database("kith outbox", common, settings, store::MIGRATIONS).await
+    open_database("kith", common, settings, store::MIGRATIONS).await
+}
+
+/// What operators do to accounts, on that database.
+pub async fn admin(common: &Common, settings: &ImAuthSettings) -> Result<Admin> {
+    let wrong = |e: String| Error::new(Code::Internal, e);
+    let apps = Apps::from_settings(common).map_err(wrong)?;
+    // What is in memory is another process's.
+    let state = match common.state.url.expose() {
+        "memory:" => None,
+        _ => Some(State::open(&common.state).await.map_err(wrong)?),
+    };
+    Ok(Admin::new(database(common, settings).await?, apps, settings, state))
 }

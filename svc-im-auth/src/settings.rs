@@ -3,12 +3,17 @@ use service_kit::Secret;
 use service_kit::settings::{List, Network, SecretUrl, Section};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use utoipa::ToSchema;
 
 /// `[im_auth]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImAuthSettings {
+    /// Where the gateway reaches it.
+    #[schema(value_type = String, format = "address:port")]
     pub listen: SocketAddr,
+    /// Where the other services, probes and scrapers reach it.
+    #[schema(value_type = String, format = "address:port")]
     pub internal_listen: SocketAddr,
     /// `postgres://…` or `sqlite://…`. Empty: `im_auth.db` in `data_dir`.
     pub database_url: SecretUrl,
@@ -19,17 +24,19 @@ pub struct ImAuthSettings {
     pub open_registration: Option<bool>,
     /// Accounts of the system app with these uids are administrators; nobody can register them by himself.
     /// Unset: `admin`, on loopback only.
+    #[schema(value_type = Option<Vec<String>>)]
     pub admins: Option<List<String>>,
     /// Addresses or networks that many users share: the lock-out per address does not hold for them.
+    #[schema(value_type = Vec<String>)]
     pub lockout_exempt: List<Network>,
     /// Open WebSockets of this process, at most.
     pub max_sockets: usize,
-    /// Threads that compute password hashes.
+    /// Threads that compute password hashes, 1–64.
     pub password_threads: usize,
 }
 
 /// `[im_auth.token]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenSettings {
     /// Life of a token, 1–3650.
@@ -40,7 +47,7 @@ pub struct TokenSettings {
     pub keys: BTreeMap<String, KeySettings>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeySettings {
     /// At least 32 bytes.

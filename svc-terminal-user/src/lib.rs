@@ -5,6 +5,7 @@
 //! `replacements`, `replaced_rows` and its outbox; in the state store the keys of `cache`. Names, icons, tokens and
 //! passwords are svc-im-auth's, memberships svc-groups': both are asked over the internal API.
 
+mod api;
 mod cache;
 pub mod domain;
 mod handlers;
@@ -13,4 +14,5 @@ pub mod server;
 mod settings;
 pub mod store;
 
+pub use api::document;
 pub use settings::TerminalUserSettings;

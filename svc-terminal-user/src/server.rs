@@ -2,7 +2,7 @@
 
 use crate::domain::{Core, Parts, REKEY, RekeyDelivery, Rules};
 use crate::settings::TerminalUserSettings;
-use crate::{routes, store};
+use crate::{api, routes, store};
 use service_kit::auth::{Credentials, Lockout};
 use service_kit::db::Db;
 use service_kit::directory::Directory;
@@ -57,7 +57,7 @@ pub async fn start_in(common: Common, settings: TerminalUserSettings, environmen
     });
     let sweep = actix_rt::spawn(core.clone().sweep_used_codes());
     let running = serve(
-        &spec,
+        &spec.with_document(api::document()),
         listeners,
         move |cfg| routes::public(cfg, core.clone(), links.clone()),
         routes::internal,
@@ -70,7 +70,7 @@ pub async fn start_in(common: Common, settings: TerminalUserSettings, environmen
     }))
 }
 
-/// The service's database by itself, for `kith outbox`.
+/// The service's database by itself, its schema up to date, for the commands of `kith`.
 pub async fn database(common: &Common, settings: &TerminalUserSettings) -> Result<Db> {
-    open_database("kith outbox", common, settings, store::MIGRATIONS).await
+    open_database("kith", common, settings, store::MIGRATIONS).await
 }

@@ -72,6 +72,7 @@ pub async fn relay(worker: Rc<Worker>, req: Request, framed: Framed<Conn, h1::Co
         }
         Err(error) => {
             visit.log_failure(&error);
+            visit.count_failure(&error);
             let _ = refuse(&visit, &mut client, &error).await;
         }
     }

@@ -14,15 +14,21 @@ use service_kit::server::KEEP_ALIVE;
 use service_kit::settings::{List, Seconds, Section};
 use std::net::SocketAddr;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Settings of the gateway.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// Where clients reach everything.
+    #[schema(value_type = String, format = "address:port")]
     pub listen: SocketAddr,
+    /// Where probes and scrapers reach it.
+    #[schema(value_type = String, format = "address:port")]
     pub internal_listen: SocketAddr,
-    /// Proves to the services that the gateway calls. Unset: a development token, on loopback only. (Read by the
-    /// loader for every process; here only so that the key is known.)
+    // Read by the loader for every process; here only so that the key is known.
+    /// Proves to the services that the gateway calls, and what it says of clients. Unset: a development token, on
+    /// loopback only.
     pub token: Option<Secret>,
     /// Where the services are.
     pub upstreams: UpstreamTable,
@@ -31,9 +37,13 @@ pub struct Settings {
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// Addresses and networks whose `X-Forwarded-*` count.
+    #[schema(value_type = Vec<String>)]
     pub trusted_proxies: List<Proxy>,
     /// Web origins whose scripts may call, `https://app.example`; `*` = all. Empty: none.
+    #[schema(value_type = Vec<String>)]
     pub cors: List<Origin>,
+    /// Whether the services' API documents are fetched from them and shown at `/openapi.json` and `/docs`.
+    pub docs: bool,
     /// Families A and D too get the real HTTP status of the gateway's own failures (contract §0).
     pub real_status: bool,
 }
@@ -50,13 +60,14 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             trusted_proxies: List::default(),
             cors: List::default(),
+            docs: true,
             real_status: false,
         }
     }
 }
 
 /// How much is let through.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of a request's body.
@@ -94,10 +105,10 @@ impl Default for Limits {
 }
 
 /// How long things may take, in seconds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
-    /// Connecting to a service, waiting for a free connection included.
+    /// Connecting to a service, waiting for a free connection included; these are 1–3600.
     pub connect: Seconds,
     /// From a request's head to the end of its answer.
     pub request: Seconds,
@@ -105,7 +116,7 @@ pub struct Timeouts {
     pub answer: Seconds,
     /// Without a byte of a body, in either direction.
     pub stall: Seconds,
-    /// Idle connections to services are kept so long; shorter than services keep them.
+    /// Idle connections to services are kept so long, 1–15: shorter than services keep them.
     pub idle: Seconds,
 }
 

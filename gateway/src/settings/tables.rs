@@ -5,10 +5,12 @@ use super::values::HostPort;
 use serde::{Deserialize, Deserializer, Serialize};
 use service_kit::settings::List;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Services by name: each `host:port` stands for all addresses of the host.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = BTreeMap<String, Vec<String>>)]
 pub struct UpstreamTable(pub BTreeMap<String, List<HostPort>>);
 
 impl Default for UpstreamTable {
@@ -37,7 +39,7 @@ impl UpstreamTable {
 }
 
 /// One row of the route table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RouteSettings {
     /// `/prefix`; ends in the path at `/` or the end, unless it ends with `_` itself. A first segment in braces
     /// stands for any.
@@ -47,7 +49,7 @@ pub struct RouteSettings {
 }
 
 /// Rows by name; the names mean nothing but let a row be changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct RouteTable(pub BTreeMap<String, RouteSettings>);
 

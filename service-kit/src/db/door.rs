@@ -47,6 +47,7 @@ impl Worker {
     pub fn serve(&mut self) {
         while let Some(task) = self.queue.pop() {
             let _running = self.counters.running();
+            self.counters.waits.took(task.queued.elapsed());
             match self.role {
                 Role::Writer => self.write(task),
                 Role::Any | Role::Reader => self.handle(task),

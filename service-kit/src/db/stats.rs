@@ -1,6 +1,8 @@
 //! What the door counts.
 
+use crate::metrics::{Times, Timings};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 #[derive(Default)]
 pub(super) struct Counters {
@@ -12,6 +14,9 @@ pub(super) struct Counters {
     pub grouped: AtomicU64,
     pub retries: AtomicU64,
     pub lost: AtomicU64,
+    /// How long jobs waited for a thread.
+    pub waits: Timings,
+    busy_micros: AtomicU64,
 }
 
 impl Counters {
@@ -26,15 +31,20 @@ impl Counters {
     /// Counts a thread as running until the guard is dropped.
     pub fn running(self: &std::sync::Arc<Self>) -> Running {
         self.running.fetch_add(1, Ordering::Relaxed);
-        Running(self.clone())
+        Running { counters: self.clone(), since: Instant::now() }
     }
 }
 
-pub(super) struct Running(std::sync::Arc<Counters>);
+pub(super) struct Running {
+    counters: std::sync::Arc<Counters>,
+    since: Instant,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.counters.running.fetch_sub(1, Ordering::Relaxed);
+        let busy = u64::try_from(self.since.elapsed().as_micros()).unwrap_or_default();
+        self.counters.busy_micros.fetch_add(busy, Ordering::Relaxed);
     }
 }
 
@@ -63,6 +73,10 @@ pub struct Stats {
     pub retries: u64,
     /// Connections found dead.
     pub lost: u64,
+    /// How long jobs waited for a thread.
+    pub waits: Times,
+    /// What the threads were at work, together.
+    pub busy: Duration,
 }
 
 impl Counters {
@@ -80,6 +94,8 @@ impl Counters {
             grouped: sum(&self.grouped),
             retries: sum(&self.retries),
             lost: sum(&self.lost),
+            waits: self.waits.so_far(),
+            busy: Duration::from_micros(sum(&self.busy_micros)),
         }
     }
 }

@@ -24,7 +24,10 @@ impl Worker {
         match self.queue.try_pop() {
             // Alone it needs no savepoint.
             None => self.handle(first),
-            Some(second) => self.group(first, second),
+            Some(second) => {
+                self.counters.waits.took(second.queued.elapsed());
+                self.group(first, second);
+            }
         }
     }
 
@@ -50,7 +53,11 @@ impl Worker {
                 expired.push(task);
             }
             if waiting.is_empty() && members.len() < GROUP && started.elapsed() < SLICE {
-                waiting.extend(queue.try_pop());
+                let next = queue.try_pop();
+                if let Some(next) = &next {
+                    counters.waits.took(next.queued.elapsed());
+                }
+                waiting.extend(next);
             }
         }
         let mut answered = false;

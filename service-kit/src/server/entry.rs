@@ -1,11 +1,12 @@
 //! What every request passes first and every answer last.
 
 use crate::client::{Client, DRAINING, REQUEST_ID};
+use crate::error::Code;
 use crate::health::Health;
 use crate::log as kit_log;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
-use crate::wire::Outcome;
+use crate::wire::{Dialect, Outcome};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONNECTION, HeaderName, HeaderValue};
@@ -41,6 +42,13 @@ impl Context {
             metrics.request(line.route.clone(), line.outcome.clone(), line.took);
         }
         self.log(line);
+    }
+
+    /// One failure, by its envelope's code.
+    pub fn failed(&self, dialect: Dialect, code: Code) {
+        if let Some(metrics) = &self.metrics {
+            metrics.failure(dialect, code);
+        }
     }
 
     /// The line alone, for a server that counts its requests itself.
@@ -87,8 +95,12 @@ pub(super) async fn entry<B: MessageBody>(req: ServiceRequest, next: Next<B>) ->
         .scope(id.clone(), async move {
             let _running = context.metrics.as_ref().map(Metrics::begin);
             let mut res = next.call(req).await?;
-            let outcome = match res.response().extensions().get::<Outcome>() {
-                Some(Outcome(code)) => Cow::Borrowed(code.name()),
+            let failed = res.response().extensions().get::<Outcome>().copied();
+            if let Some(Outcome { dialect, code }) = failed {
+                context.failed(dialect, code);
+            }
+            let outcome = match failed {
+                Some(Outcome { code, .. }) => Cow::Borrowed(code.name()),
                 None if res.status().as_u16() < 400 => Cow::Borrowed("ok"),
                 None => Cow::Owned(res.status().as_u16().to_string()),
             };

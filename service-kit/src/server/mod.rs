@@ -1,6 +1,7 @@
 //! One server as every process assembles it: a public and an internal listener on one set of worker threads, an
 //! entry that every request passes, health and metrics, and an end that loses nothing (design §5.9).
 
+mod document;
 mod entry;
 mod internal;
 mod run;
@@ -13,6 +14,7 @@ use crate::client::GATEWAY_TOKEN;
 use crate::error::{Code, Error};
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::openapi::Document;
 use crate::secret::Secret;
 use crate::settings::{Common, Section};
 use crate::wire;
@@ -126,6 +128,8 @@ pub struct Spec {
     pub metrics: Vec<Metrics>,
     pub workers: usize,
     pub drain: Duration,
+    /// Of a service: its API document.
+    pub document: Option<Document>,
 }
 
 impl Spec {
@@ -138,7 +142,14 @@ impl Spec {
             metrics: vec![metrics],
             workers: common.workers,
             drain: common.drain.into(),
+            document: None,
         }
+    }
+
+    /// The same, with the API document of its public calls.
+    #[must_use]
+    pub fn with_document(&self, document: Document) -> Self {
+        Self { document: Some(document), ..self.clone() }
     }
 
     pub fn context(&self) -> Context {
@@ -192,11 +203,13 @@ where
     let builder = spec.builder();
     let stopping = builder.graceful_shutdown_signal();
     let context = spec.context();
+    let document = spec.document.clone();
     let app = move |routes: P, context: Context| {
         App::new()
             .app_data(web::Data::new(context))
             .wrap(from_fn(entry::entry))
             .configure(routes)
+            .configure(|cfg| document::route(cfg, document.clone()))
             .default_service(web::to(wire::unknown_path))
     };
     let builder = match upgrade {

@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 use shared_models::AppId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// `[apps.<name>]`; the name (`[a-z0-9_]+`) is only for referring to it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AppSettings {
     /// `[A-Za-z0-9_-]{1,64}`; what clients and app servers know the app by.
@@ -23,6 +24,7 @@ pub struct AppSettings {
     /// Also accepted while `auth_token` is being changed.
     pub previous_auth_token: Option<Secret>,
     /// Ids of the apps whose users this app's users may befriend.
+    #[schema(value_type = Vec<String>)]
     pub cross_app: List<String>,
     /// Leave `avatar` out of friendMessage: the 2017 iOS demo cannot take it.
     pub legacy_invite_list: bool,
@@ -32,19 +34,24 @@ pub struct AppSettings {
     pub customer_service: Option<CustomerService>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RongCloudSettings {
+    /// Of RongCloud's console.
     pub app_key: String,
+    /// Of RongCloud's console.
     pub app_secret: Secret,
     /// Base URLs, tried in turn.
+    #[schema(value_type = Vec<String>)]
     pub hosts: List<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerService {
+    /// The account to chat with.
     pub id: String,
+    /// What it is called.
     pub name: String,
 }
 

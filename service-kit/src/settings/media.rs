@@ -1,17 +1,20 @@
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `[media]`: where images are stored, the same place for all services.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MediaSettings {
     /// `s3://bucket[/prefix]` or `file:///folder`. Empty: the folder `media` in `data_dir`.
     pub url: String,
     /// Of an S3 service other than AWS, `http(s)://host[:port]`.
     pub endpoint: String,
+    /// Of the bucket.
     pub region: String,
     /// Empty: as AWS's own tools find one (environment, web identity, the machine's role).
     pub access_key_id: String,
+    /// Goes with `access_key_id`.
     pub secret_access_key: Secret,
 }
 

@@ -7,6 +7,7 @@ mod apps;
 pub(crate) mod database;
 mod load;
 mod media;
+pub mod reference;
 mod source;
 mod types;
 
@@ -21,12 +22,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use utoipa::ToSchema;
 
 /// The top level: what every process reads.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Common {
     /// SQLite files and local media.
+    #[schema(value_type = String, format = "folder")]
     pub data_dir: PathBuf,
     /// For absolute links, without a slash at the end. Empty (loopback only): taken from the request.
     pub public_base_url: String,
@@ -74,7 +77,7 @@ impl Default for Common {
 }
 
 /// The state store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StateSettings {
     /// `redis://[:password@]host:port[/db]`, or `memory:`, which only `kith` can use.
@@ -90,14 +93,16 @@ impl Default for StateSettings {
 }
 
 /// How services reach each other.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InternalSettings {
     /// Proves to a service that another service calls. Unset: a development token, on loopback only.
     pub token: Option<Secret>,
     /// svc-im-auth's internal listeners, tried in turn.
+    #[schema(value_type = Vec<String>)]
     pub im_auth: List<String>,
     /// svc-groups' internal listeners, tried in turn.
+    #[schema(value_type = Vec<String>)]
     pub groups: List<String>,
 }
 
@@ -122,13 +127,14 @@ impl InternalSettings {
 }
 
 /// The log, on standard error. Levels come from `RUST_LOG` (default `info`).
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
+    /// For people or for machines: one line an event either way.
     pub format: LogFormat,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     #[default]

@@ -1,13 +1,18 @@
 //! Types of settings that come as text from the environment.
 
+use crate::secret::Secret;
 use chrono::FixedOffset;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A list: in a file an array, in the environment separated by commas (spaces around and empty parts are dropped).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -202,6 +207,30 @@ impl<'de> Deserialize<'de> for UtcOffset {
         String::deserialize(d)?.parse().map_err(de::Error::custom)
     }
 }
+
+/// How they appear in the reference of the settings.
+macro_rules! schema {
+    ($name:literal, $type:ty, $kind:ident, $format:literal) => {
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                let format = SchemaFormat::Custom($format.to_owned());
+                let object = ObjectBuilder::new().schema_type(SchemaType::new(Type::$kind)).format(Some(format));
+                RefOr::T(Schema::from(object))
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+    };
+}
+
+schema!("Seconds", Seconds, Integer, "seconds");
+schema!("SecretUrl", SecretUrl, String, "URL, a secret");
+schema!("Secret", Secret, String, "text, a secret");
+schema!("UtcOffset", UtcOffset, String, "±hh:mm");
 
 #[cfg(test)]
 mod tests {

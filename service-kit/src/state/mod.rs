@@ -13,7 +13,7 @@ mod stats;
 
 pub use channels::{Notice, Subscription};
 pub(crate) use link::{Again, Link, Live, Status};
-pub use stats::{LATENCY_BOUNDS, StateStats};
+pub use stats::StateStats;
 
 use crate::error::Result;
 use crate::settings::StateSettings;

@@ -1,11 +1,8 @@
 //! Counters of the Redis connection, cheap enough for every call.
 
+use crate::metrics::{Times, Timings};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-
-/// Upper bounds of the latency histogram's buckets, in microseconds; one more bucket holds the rest.
-pub const LATENCY_BOUNDS: [u64; 11] =
-    [250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000];
 
 /// The state store at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,26 +13,20 @@ pub struct StateStats {
     pub errors: u64,
     /// Connections made after the first.
     pub reconnects: u64,
-    /// Operations by duration: not summed up, one more entry than [`LATENCY_BOUNDS`].
-    pub latency: [u64; LATENCY_BOUNDS.len() + 1],
-    pub latency_sum_micros: u64,
+    /// Time that operations took.
+    pub latency: Times,
 }
 
 #[derive(Default)]
 pub(super) struct Counters {
     errors: AtomicU64,
     connects: AtomicU64,
-    latency: [AtomicU64; LATENCY_BOUNDS.len() + 1],
-    sum_micros: AtomicU64,
+    latency: Timings,
 }
 
 impl Counters {
     pub fn operation(&self, took: Duration, failed: bool) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(bucket) = self.latency.get(LATENCY_BOUNDS.partition_point(|&bound| bound < micros)) {
-            bucket.fetch_add(1, Relaxed);
-        }
-        self.sum_micros.fetch_add(micros, Relaxed);
+        self.latency.took(took);
         if failed {
             self.errors.fetch_add(1, Relaxed);
         }
@@ -46,14 +37,13 @@ impl Counters {
     }
 
     pub fn snapshot(&self, up: bool) -> StateStats {
-        let latency = std::array::from_fn(|i| self.latency.get(i).map_or(0, |n| n.load(Relaxed)));
+        let latency = self.latency.so_far();
         StateStats {
             up,
-            operations: latency.iter().sum(),
+            operations: latency.buckets.iter().sum(),
             errors: self.errors.load(Relaxed),
             reconnects: self.connects.load(Relaxed).saturating_sub(1),
             latency,
-            latency_sum_micros: self.sum_micros.load(Relaxed),
         }
     }
 }

@@ -27,7 +27,7 @@ impl Envelope for ErrCodeMsg {
 }
 
 /// The later numbers are OpenIM's own (`semantics.md` C); everything else says its HTTP status (contract §0).
-fn number(code: Code) -> u16 {
+pub(super) fn number(code: Code) -> u16 {
     match code {
         Code::AlreadyRegistered => 601,
         Code::TokenExpired => 701,

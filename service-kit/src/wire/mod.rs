@@ -7,21 +7,22 @@ mod list;
 mod rc_rm;
 mod reply;
 mod ret_reason;
+mod route;
 mod status_code_msg;
 
 pub use err_code_msg::ErrCodeMsg;
 pub use internal::Internal;
 pub use list::{Chunks, ListReply};
 pub use rc_rm::RcRm;
-pub use reply::{
-    FAILURE_HEADER, Failure, Handled, Nothing, Outcome, Reply, get, get_or_post, http_status, post, unknown_path,
-};
+pub use reply::{FAILURE_HEADER, Failure, Handled, Nothing, Outcome, Reply, http_status, unknown_path};
 pub use ret_reason::RetReason;
+pub use route::{Call, change_by_get_or_post, get, get_or_post, post, upgraded};
 pub use status_code_msg::StatusCodeMsg;
 
 use crate::error::{Code, Error};
 use actix_web::http::StatusCode;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// One family's way of saying things.
 pub trait Envelope: 'static {
@@ -83,6 +84,28 @@ impl Dialect {
             Self::RetReason => render::<RetReason>(error),
             Self::StatusCodeMsg => render::<StatusCodeMsg>(error),
             Self::Internal => render::<Internal>(error),
+        }
+    }
+
+    /// What the contract calls the family.
+    pub fn letter(self) -> &'static str {
+        match self {
+            Self::RcRm => "A",
+            Self::ErrCodeMsg => "B",
+            Self::RetReason => "C",
+            Self::StatusCodeMsg => "D",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The code that the family's envelope has for a reason.
+    pub fn number(self, code: Code) -> Cow<'static, str> {
+        match self {
+            Self::RcRm => "0".into(),
+            Self::ErrCodeMsg => err_code_msg::number(code).to_string().into(),
+            Self::RetReason => "failed".into(),
+            Self::StatusCodeMsg => status_code_msg::number(code).into(),
+            Self::Internal => code.name().into(),
         }
     }
 

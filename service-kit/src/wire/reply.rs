@@ -1,11 +1,11 @@
 //! Handlers' answers: [`Reply`] and [`Failure`], each in the envelope of its family.
 
-use super::Envelope;
+use super::{Dialect, Envelope};
 use crate::error::{Code, Error, Kind};
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, web};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use serde::Serialize;
 use std::fmt;
 use std::marker::PhantomData;
@@ -95,7 +95,10 @@ pub fn http_status(code: Code) -> StatusCode {
 
 /// How a request failed, for the access log and the metrics.
 #[derive(Debug, Clone, Copy)]
-pub struct Outcome(pub Code);
+pub struct Outcome {
+    pub dialect: Dialect,
+    pub code: Code,
+}
 
 impl<W: Envelope> ResponseError for Failure<W> {
     fn status_code(&self) -> StatusCode {
@@ -122,58 +125,9 @@ impl<W: Envelope> ResponseError for Failure<W> {
             answer.insert_header((FAILURE_HEADER, HeaderValue::from(code.kind().status())));
         }
         let mut answer = answer.body(body);
-        answer.extensions_mut().insert(Outcome(code));
+        answer.extensions_mut().insert(Outcome { dialect: W::DIALECT, code });
         answer
     }
-}
-
-/// The answer where the path is known and the method is not.
-fn wrong_method<W: Envelope>(allow: &'static str) -> HttpResponse {
-    let mut answer = Failure::<W>::from(Code::WrongMethod).error_response();
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-    answer
-}
-
-/// A route of family `W` that takes POST; the trailing slash is optional, as everywhere (contract §0).
-pub fn post<W, F, Args>(path: &str, handler: F) -> Resource
-where
-    W: Envelope,
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    resource::<W>(path, "POST").route(web::post().to(handler))
-}
-
-/// A route of family `W` that takes GET (and HEAD).
-pub fn get<W, F, Args>(path: &str, handler: F) -> Resource
-where
-    W: Envelope,
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    resource::<W>(path, "GET, HEAD").route(web::get().to(handler.clone())).route(web::head().to(handler))
-}
-
-/// A route of family `W` that takes GET (and HEAD) and POST.
-pub fn get_or_post<W, F, Args>(path: &str, handler: F) -> Resource
-where
-    W: Envelope,
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    resource::<W>(path, "GET, HEAD, POST")
-        .route(web::get().to(handler.clone()))
-        .route(web::head().to(handler.clone()))
-        .route(web::post().to(handler))
-}
-
-fn resource<W: Envelope>(path: &str, allow: &'static str) -> Resource {
-    let path = path.trim_end_matches('/');
-    web::resource([path.to_owned(), format!("{path}/")])
-        .default_service(web::to(move || async move { wrong_method::<W>(allow) }))
 }
 
 /// The answer on an unknown path, in the dialect of the path.

@@ -27,7 +27,7 @@ impl Envelope for StatusCodeMsg {
 }
 
 /// Numbers of the published list (`semantics.md` A.2) and contract §4; never zero, which clients take for success.
-fn number(code: Code) -> &'static str {
+pub(super) fn number(code: Code) -> &'static str {
     match code {
         Code::EmptyBody => "160030",
         Code::BadBody => "160031",

@@ -1,5 +1,6 @@
 //! A client that says what the documents' clients say and shows whole answers.
 
+use crate::document::holds;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -81,8 +82,14 @@ impl Client {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
+    /// Whatever comes back must be as the API document says.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        Answer::of(request.send().await.unwrap()).await
+        let (http, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let answer = Answer::of(http.execute(request).await.unwrap()).await;
+        holds(&method, &path, &answer);
+        answer
     }
 
     /// POST of a JSON value, without a Content-Type, as OpenIM's demo server does.

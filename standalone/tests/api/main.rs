@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod abuse;
+mod admin;
 mod browser;
 mod client;
 mod cluster;
@@ -34,7 +35,9 @@ mod contract_4_relations;
 mod contract_4_requests;
 mod contract_4_signature;
 mod cross_app;
+mod document;
 mod durability;
+mod examples;
 mod faults;
 mod friends;
 mod groups;
@@ -43,6 +46,7 @@ mod groups_races;
 mod hostile;
 mod load;
 mod lockout;
+mod metrics;
 mod operations;
 mod presence;
 mod presence_random;
@@ -50,6 +54,7 @@ mod presence_redis;
 mod process;
 mod rongcloud;
 mod s3;
+mod schema;
 mod socket;
 mod stack;
 mod tokens;

@@ -21,14 +21,19 @@ const MAX_BATCH: usize = 200;
 #[serde(rename_all = "camelCase")]
 pub struct UploadAvatarResponse {
     avatar: String,
+    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}$")]
     update_time: String,
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/uploadAvatar`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/uploadAvatar",
-    params(("useracc" = String, Query), ("fileName" = Option<String>, Query, description = "Without effect")),
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/uploadAvatar", summary = "Stores the operator's avatar",
+    description = "The body is a jpg, png, gif or bmp of at most 5 MiB, whatever its Content-Type says.",
+    params(("useracc" = Useracc, Query, example = "15011031478"),
+        ("fileName" = Option<String>, Query, description = "Without effect", example = "1.jpg")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 200, body = UploadAvatarResponse)))]
+    responses((status = 200, body = UploadAvatarResponse,
+        example = json!({"avatar": "http://url", "updateTime": "2017-07-21 12:00:00.123"}))),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp", "ImageRefused"]))))]
 pub async fn upload_avatar(
     core: Data<Core>,
     links: Links,
@@ -43,11 +48,9 @@ pub async fn upload_avatar(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GetUserAvatarRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
     /// What the client has; where it is the stored one, the answer has no avatar.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     update_time: LocalTime,
 }
 
@@ -58,8 +61,11 @@ pub struct GetUserAvatarResponse {
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/getUserAvatar`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getUserAvatar",
-    request_body = GetUserAvatarRequest, responses((status = 200, body = GetUserAvatarResponse)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getUserAvatar", summary = "The operator's own avatar",
+    description = "Left out where `updateTime` is that of the stored one.",
+    request_body(content = GetUserAvatarRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "updateTime": "2017-07-21 12:00:00.123"})),
+    responses((status = 200, body = GetUserAvatarResponse, example = json!({"avatar": "http://url"}))),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp"]))))]
 pub async fn get_user_avatar(
     core: Data<Core>,
     links: Links,
@@ -77,11 +83,10 @@ pub async fn get_user_avatar(
 #[serde(rename_all = "camelCase")]
 pub struct BatchGetUserAvatarRequest {
     /// 1–200.
-    #[schema(value_type = Vec<String>)]
+    #[schema(min_items = 1, max_items = 200)]
     useracc_list: Vec<Useracc>,
     /// "1": users of the same app by their account alone.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     is_simp_useracc: Bit,
 }
 
@@ -98,12 +103,16 @@ pub struct BatchGetUserAvatarResponse {
 struct UserAvatar {
     useracc: String,
     avatar: String,
+    #[schema(pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3})?$")]
     update_time: String,
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/batchGetUserAvatar`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/batchGetUserAvatar",
-    request_body = BatchGetUserAvatarRequest, responses((status = 200, body = BatchGetUserAvatarResponse)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/batchGetUserAvatar", summary = "Avatars of many users",
+    description = "Each once, in the order asked. The list stands twice, as the document's table and example differ.",
+    request_body(content = BatchGetUserAvatarRequest, example = json!({"useraccList": ["20150314000000110000000000000010#1", "20150314000000110000000000000010#2", "20150314000000110000000000000010#3"], "isSimpUseracc": "1"})),
+    responses((status = 200, body = BatchGetUserAvatarResponse, example = json!({"avatarList": [{"useracc": "1", "avatar": "url", "updateTime": "2017-10-25 10:00:00.123"}], "friendsList": [{"useracc": "1", "avatar": "url", "updateTime": "2017-10-25 10:00:00.123"}]}))),
+    extensions(("x-fails" = json!(["OtherAppNotAllowed", "LimitReached"]))))]
 pub async fn batch_get_user_avatar(
     core: Data<Core>,
     links: Links,

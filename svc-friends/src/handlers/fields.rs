@@ -4,9 +4,13 @@ use crate::domain::{Place, Times, read_local};
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
+use shared_models::schema::form;
 use shared_models::{Stamp, Text};
 use std::fmt;
 use std::marker::PhantomData;
+use std::borrow::Cow;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// `appId#account` or the account alone.
 pub type Useracc = Text<129, 1>;
@@ -132,6 +136,34 @@ impl<'de> Deserialize<'de> for LocalTime {
         local.map(|local| Self(Some(local))).ok_or_else(|| de::Error::custom("must be yyyy-MM-dd HH:mm:ss[.SSS]"))
     }
 }
+
+/// How they appear in the API document.
+macro_rules! schema {
+    ($name:literal, $type:ty, $pattern:literal, $what:literal) => {
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                form($pattern, $what)
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+    };
+}
+
+schema!("Bit", Bit, "^[01]?$", "0 or 1; absent or empty is 0");
+schema!("RequiredBit", RequiredBit, "^[01]$", "0 or 1");
+schema!("PageSize", PageSize, "", "1 to 100; more is 100, anything else 20");
+schema!("Order", Order, "", "2: descending, anything else: ascending");
+schema!(
+    "LocalTime",
+    LocalTime,
+    "^([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{3})?)?$",
+    "yyyy-MM-dd HH:mm:ss[.SSS] in `utc_offset`; empty is absent"
+);
 
 #[cfg(test)]
 mod tests {

@@ -15,33 +15,28 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GetFriendsRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
     /// `yyyy-MM-dd HH:mm:ss.SSS`: the timestamp of the last answer; absent on a first call.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     timestamp: LocalTime,
     /// 1–100, 20 if absent.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     size: PageSize,
     /// "1": former friends, too.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     is_update: Bit,
     /// "1": all instead of a page.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     is_all_page: Bit,
     /// "1": users of the same app by their account alone.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     is_simp_useracc: Bit,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GetFriendsResponse {
+    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}$")]
     timestamp: String,
     friends_list: Vec<Friend>,
 }
@@ -54,6 +49,7 @@ struct Friend {
     nick_name: String,
     avatar: String,
     /// "1" friend, "0" former friend.
+    #[schema(pattern = "^[01]$")]
     friend_state: &'static str,
 }
 
@@ -71,8 +67,11 @@ impl Friend {
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/getFriends`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getFriends", request_body = GetFriendsRequest,
-    responses((status = 200, body = GetFriendsResponse)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getFriends", summary = "The friends list, whole or page by page",
+    description = "Ascending by time of change. Following the answer's timestamp with `isUpdate` 1 to the end loses nothing.",
+    request_body(content = GetFriendsRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "timestamp": "2017-07-08 12:12:12.123", "size": "50", "isUpdate": "1", "isAllPage": "0", "isSimpUseracc": "0"})),
+    responses((status = 200, body = GetFriendsResponse, example = json!({"timestamp": "2017-07-08 12:12:12.123", "friendsList": [{"useracc": "20150314000000110000000000000010#15011097123", "remarkName": "备注", "nickName": "测试账号", "avatar": "http://url", "friendState": "1"}]}))),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp"]))))]
 pub async fn get_friends(
     core: Data<Core>,
     links: Links,
@@ -93,29 +92,25 @@ pub async fn get_friends(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FriendMessageRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
     /// `yyyy-MM-dd HH:mm:ss.SSS`: the timestamp of the last answer; absent on a first call.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     timestamp: LocalTime,
     /// 1–100, 20 if absent.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     size: PageSize,
     /// "2": newest first.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     order: Order,
     /// "1": users of the same app by their account alone.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     is_simp_useracc: Bit,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FriendMessageResponse {
+    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}$")]
     timestamp: String,
     invite_list: Vec<Invite>,
 }
@@ -127,8 +122,10 @@ struct Invite {
     message: String,
     source: String,
     /// "0" the operator asked, "1" the operator was asked.
+    #[schema(pattern = "^[01]$")]
     is_invited: &'static str,
     /// "1" friends since.
+    #[schema(pattern = "^[01]$")]
     deal_state: &'static str,
     /// Left out for apps with `legacy_invite_list`: an unknown key crashes the 2017 iOS demo (`semantics.md` A.3).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,8 +147,10 @@ impl Invite {
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/friendMessage`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/friendMessage",
-    request_body = FriendMessageRequest, responses((status = 200, body = FriendMessageResponse)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/friendMessage", summary = "Requests, asked and received",
+    request_body(content = FriendMessageRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "timestamp": "2017-07-08 12:12:12.123", "size": "50", "order": "0", "isSimpUseracc": "0"})),
+    responses((status = 200, body = FriendMessageResponse, example = json!({"timestamp": "2017-07-08 12:12:12.123", "inviteList": [{"friendUseracc": "20150314000000110000000000000010#15011097123", "message": "", "source": "", "isInvited": "1", "dealState": "1", "avatar": "http://url"}]}))),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp"]))))]
 pub async fn friend_message(
     core: Data<Core>,
     links: Links,

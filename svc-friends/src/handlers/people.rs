@@ -14,14 +14,11 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GetPersonInfoRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
     /// The user who is looked for, like `useracc`.
-    #[schema(value_type = String)]
     search_content: Useracc,
     /// "1": a user of the same app by the account alone.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     is_simp_useracc: Bit,
 }
 
@@ -30,6 +27,7 @@ pub struct GetPersonInfoResponse {
     #[serde(flatten)]
     info: PersonInfo,
     /// "1" friend.
+    #[schema(pattern = "^[01]$")]
     state: &'static str,
 }
 
@@ -45,6 +43,7 @@ pub struct PersonInfo {
     avatar: String,
     birth_day: String,
     /// "1" male, "2" female.
+    #[schema(pattern = "^[12]?$")]
     sex: &'static str,
     remark_name: String,
 }
@@ -88,8 +87,10 @@ impl PersonInfo {
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/getPersonInfo`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getPersonInfo",
-    request_body = GetPersonInfoRequest, responses((status = 200, body = GetPersonInfoResponse)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getPersonInfo", summary = "What the operator may see of a user",
+    request_body(content = GetPersonInfoRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "searchContent": "20150314000000110000000000000010#15011097111", "isSimpUseracc": "0"})),
+    responses((status = 200, body = GetPersonInfoResponse, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "phoneNumber": "", "nickName": "", "region": "1", "sign": "1", "avatar": "http://url", "birthDay": "", "sex": "", "remarkName": "", "state": "1"}))),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp", "OtherAppNotAllowed", "UnknownUser"]))))]
 pub async fn get_person_info(
     core: Data<Core>,
     links: Links,
@@ -107,19 +108,18 @@ pub async fn get_person_info(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GetFriendInfoRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
-    #[schema(value_type = String)]
     friend_useracc: Useracc,
     /// "1": a user of the same app by the account alone.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     is_simp_useracc: Bit,
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/getFriendInfo`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getFriendInfo",
-    request_body = GetFriendInfoRequest, responses((status = 200, body = PersonInfo)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getFriendInfo", summary = "What the operator may see of a friend",
+    request_body(content = GetFriendInfoRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "friendUseracc": "20150314000000110000000000000010#15011097101", "isSimpUseracc": "0"})),
+    responses((status = 200, body = PersonInfo, example = json!({"useracc": "20150314000000110000000000000010#15011097236", "phoneNumber": "15011031254", "nickName": "昵称", "region": "北京市朝阳区", "sign": "12345", "remarkName": "备注名称", "avatar": "http://url", "birthDay": "", "sex": ""}))),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp", "OtherAppNotAllowed", "NotAFriend"]))))]
 pub async fn get_friend_info(
     core: Data<Core>,
     links: Links,
@@ -135,16 +135,16 @@ pub async fn get_friend_info(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SetUserVerifyRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
     /// "1": others need the operator's agreement.
-    #[schema(value_type = String)]
     add_verify: RequiredBit,
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/setUserVerify`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/setUserVerify",
-    request_body = SetUserVerifyRequest, responses((status = 200)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/setUserVerify", summary = "Whether others need the operator's agreement",
+    request_body(content = SetUserVerifyRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "addVerify": "0"})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp"]))))]
 pub async fn set_user_verify(core: Data<Core>, signed: Signed<Fields<SetUserVerifyRequest>>) -> Handled {
     let Signed { caller, body: Fields(req) } = signed;
     core.set_verify(&caller.operator(&req.useracc)?, req.add_verify.0).await?;
@@ -153,19 +153,22 @@ pub async fn set_user_verify(core: Data<Core>, signed: Signed<Fields<SetUserVeri
 
 #[derive(Deserialize, ToSchema)]
 pub struct GetUserVerifyRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GetUserVerifyResponse {
+    /// "1": others need the operator's agreement.
+    #[schema(pattern = "^[01]$")]
     add_verify: &'static str,
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/getUserVerify`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getUserVerify",
-    request_body = GetUserVerifyRequest, responses((status = 200, body = GetUserVerifyResponse)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/getUserVerify", summary = "Whether others need the operator's agreement",
+    request_body(content = GetUserVerifyRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123"})),
+    responses((status = 200, body = GetUserVerifyResponse, example = json!({"addVerify": "1"}))),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp"]))))]
 pub async fn get_user_verify(
     core: Data<Core>,
     signed: Signed<Fields<GetUserVerifyRequest>>,

@@ -17,9 +17,7 @@ const MAX_IMPORT: usize = 1000;
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddFriendRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
-    #[schema(value_type = String)]
     friend_useracc: Useracc,
     #[serde(default)]
     message: Text<256>,
@@ -28,8 +26,11 @@ pub struct AddFriendRequest {
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/addFriend`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/addFriend", request_body = AddFriendRequest,
-    responses((status = 200)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/addFriend", summary = "Asks somebody to be friends",
+    description = "Friends at once where the other has asked before, needs no agreement (`setUserVerify`), or still holds the operator as a friend.",
+    request_body(content = AddFriendRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "friendUseracc": "20150314000000110000000000000010#15011097101", "message": "", "source": ""})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp", "OtherAppNotAllowed", "Oneself", "LimitReached"]))))]
 pub async fn add_friend(core: Data<Core>, signed: Signed<Fields<AddFriendRequest>>) -> Handled {
     let Signed { caller, body: Fields(req) } = signed;
     let operator = caller.operator(&req.useracc)?;
@@ -41,16 +42,16 @@ pub async fn add_friend(core: Data<Core>, signed: Signed<Fields<AddFriendRequest
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FriendAgreeRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
     /// The one who asked.
-    #[schema(value_type = String)]
     friend_useracc: Useracc,
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/friendAgree`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/friendAgree", request_body = FriendAgreeRequest,
-    responses((status = 200)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/friendAgree", summary = "Agrees to a request",
+    request_body(content = FriendAgreeRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "friendUseracc": "20150314000000110000000000000010#15011097101"})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp", "OtherAppNotAllowed", "Oneself", "NoSuchRequest", "AlreadyHandled", "LimitReached"]))))]
 pub async fn friend_agree(core: Data<Core>, signed: Signed<Fields<FriendAgreeRequest>>) -> Handled {
     let Signed { caller, body: Fields(req) } = signed;
     let operator = caller.operator(&req.useracc)?;
@@ -62,10 +63,8 @@ pub async fn friend_agree(core: Data<Core>, signed: Signed<Fields<FriendAgreeReq
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FriendRefuseRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
     /// The one who asked.
-    #[schema(value_type = String)]
     friend_useracc: Useracc,
     /// Why.
     #[serde(default)]
@@ -73,8 +72,10 @@ pub struct FriendRefuseRequest {
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/friendRefuse`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/friendRefuse", request_body = FriendRefuseRequest,
-    responses((status = 200)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/friendRefuse", summary = "Refuses a request",
+    request_body(content = FriendRefuseRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "friendUseracc": "20150314000000110000000000000010#15011097101", "message": "拒绝原因"})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp", "OtherAppNotAllowed", "Oneself", "NoSuchRequest", "AlreadyHandled"]))))]
 pub async fn friend_refuse(core: Data<Core>, signed: Signed<Fields<FriendRefuseRequest>>) -> Handled {
     let Signed { caller, body: Fields(req) } = signed;
     let operator = caller.operator(&req.useracc)?;
@@ -86,19 +87,18 @@ pub async fn friend_refuse(core: Data<Core>, signed: Signed<Fields<FriendRefuseR
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DelFriendRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
-    #[schema(value_type = String)]
     friend_useracc: Useracc,
     /// "1": on both lists, else only on the operator's.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     all_del: Bit,
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/delFriend`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/delFriend", request_body = DelFriendRequest,
-    responses((status = 200)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/delFriend", summary = "Ends a friendship, on one list or on both",
+    request_body(content = DelFriendRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "friendUseracc": "20150314000000110000000000000010#15011097101", "allDel": "0"})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp", "OtherAppNotAllowed", "Oneself", "NotAFriend"]))))]
 pub async fn del_friend(core: Data<Core>, signed: Signed<Fields<DelFriendRequest>>) -> Handled {
     let Signed { caller, body: Fields(req) } = signed;
     let operator = caller.operator(&req.useracc)?;
@@ -110,9 +110,7 @@ pub async fn del_friend(core: Data<Core>, signed: Signed<Fields<DelFriendRequest
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SetFriendRemarkRequest {
-    #[schema(value_type = String)]
     useracc: Useracc,
-    #[schema(value_type = String)]
     friend_useracc: Useracc,
     remark_name: Text<64>,
 }
@@ -120,12 +118,15 @@ pub struct SetFriendRemarkRequest {
 #[derive(Serialize, ToSchema)]
 pub struct SetFriendRemarkResponse {
     /// The entry's, to the second.
+    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$")]
     timestamp: String,
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/setFriendRemark`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/setFriendRemark",
-    request_body = SetFriendRemarkRequest, responses((status = 200, body = SetFriendRemarkResponse)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/setFriendRemark", summary = "Sets the remark on a friend",
+    request_body(content = SetFriendRemarkRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "friendUseracc": "20150314000000110000000000000010#15011097101", "remarkName": "备注"})),
+    responses((status = 200, body = SetFriendRemarkResponse, example = json!({"timestamp": "2017-07-20 08:00:00"}))),
+    extensions(("x-fails" = json!(["OperatorOfOtherApp", "OtherAppNotAllowed", "NotAFriend"]))))]
 pub async fn set_friend_remark(
     core: Data<Core>,
     signed: Signed<Fields<SetFriendRemarkRequest>>,
@@ -141,22 +142,23 @@ pub async fn set_friend_remark(
 #[serde(rename_all = "camelCase")]
 pub struct ImportFriendsRequest {
     /// 1–1000.
-    #[schema(value_type = Vec<ImportedPair>)]
+    #[schema(value_type = Vec<ImportedPair>, min_items = 1, max_items = 1000)]
     friends_list: Vec<Object<ImportedPair>>,
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ImportedPair {
-    #[schema(value_type = String)]
     useracc: Useracc,
-    #[schema(value_type = String)]
     friend_useracc: Useracc,
 }
 
 /// `POST /{SoftVersion}/Application/{appId}/IM/importFriends`
-#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/importFriends",
-    request_body = ImportFriendsRequest, responses((status = 200)))]
+#[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/importFriends", summary = "Makes many pairs friends at once, for app servers",
+    description = "All or nothing; again changes nothing.",
+    request_body(content = ImportFriendsRequest, example = json!({"friendsList": [{"useracc": "20150314000000110000000000000010#15011097123", "friendUseracc": "20150314000000110000000000000010#15011097101"}, {"useracc": "20150314000000110000000000000010#15011097124", "friendUseracc": "20150314000000110000000000000010#15011097102"}]})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["OtherAppNotAllowed", "Oneself", "LimitReached"]))))]
 pub async fn import_friends(core: Data<Core>, signed: Signed<Fields<ImportFriendsRequest>>) -> Handled {
     let Signed { caller, body: Fields(req) } = signed;
     bounded("friendsList", req.friends_list.len(), MAX_IMPORT)?;

@@ -27,8 +27,12 @@ pub struct CreateResponse {
 }
 
 /// `POST /im/group_create/`
-#[utoipa::path(post, path = "/im/group_create/", request_body = CreateRequest,
-    responses((status = 200, body = CreateResponse)))]
+#[utoipa::path(post, path = "/im/group_create/", summary = "Makes a group; its creator owns it",
+    description = "For administrators.",
+    request_body(content = CreateRequest,
+        example = json!({"username": "username", "password": "password", "name": "group_name"})),
+    responses((status = 200, body = CreateResponse, example = json!({"group_id": 123}))),
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "AdminOnly"]))))]
 pub async fn group_create(
     core: Data<Core>,
     client: Client,
@@ -41,8 +45,12 @@ pub async fn group_create(
 }
 
 /// `POST /im/{group_id}/group_dismiss/`
-#[utoipa::path(post, path = "/im/{group_id}/group_dismiss/", request_body = SignedRequest,
-    params(("group_id" = i64, Path)), responses((status = 200)))]
+#[utoipa::path(post, path = "/im/{group_id}/group_dismiss/", summary = "Ends a group",
+    description = "For its owner and administrators.",
+    params(("group_id" = GroupId, Path, example = 11)),
+    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "UnknownGroup", "NotGroupOwner"]))))]
 pub async fn group_dismiss(
     core: Data<Core>,
     client: Client,
@@ -62,8 +70,11 @@ pub struct InfoResponse {
 }
 
 /// `GET /im/{group_id}/group_get_info/`, no credentials.
-#[utoipa::path(get, path = "/im/{group_id}/group_get_info/", params(("group_id" = i64, Path)),
-    responses((status = 200, body = InfoResponse)))]
+#[utoipa::path(get, path = "/im/{group_id}/group_get_info/", summary = "A group's name; needs no credentials",
+    params(("group_id" = GroupId, Path, example = 11)),
+    responses((status = 200, body = InfoResponse,
+        example = json!({"group_id": 1234, "group_name": "群组名称"}))),
+    extensions(("x-fails" = json!(["UnknownGroup"]))))]
 pub async fn group_get_info(core: Data<Core>, group: InPath) -> HandledC<InfoResponse> {
     let found = core.group(group.0).await?;
     Ok(Reply::new(InfoResponse { group_id: group.0, group_name: found.name }))

@@ -52,8 +52,14 @@ struct UserListResponse {
 }
 
 /// `POST /im/{group_id}/group_get_user_list/`
-#[utoipa::path(post, path = "/im/{group_id}/group_get_user_list/", request_body = UserListRequest,
-    params(("group_id" = i64, Path)), responses((status = 200, body = UserListResponse)))]
+#[utoipa::path(post, path = "/im/{group_id}/group_get_user_list/", summary = "Members of a group, in joining order",
+    description = "All of them, or a page.",
+    params(("group_id" = GroupId, Path, example = 11)),
+    request_body(content = UserListRequest, example = json!({"username": "username", "password": "password"})),
+    responses((status = 200, body = UserListResponse, example = json!({"group_id": 1234, "group_name": "群组名称",
+        "userinfos": [{"username": "18516271364", "nickname": "9527",
+            "thumb": "resource.haorenao.cn/static/tea/threadimages/xx1.png"}]}))),
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "UnknownGroup"]))))]
 pub async fn group_get_user_list(
     core: Data<Core>,
     client: Client,
@@ -95,8 +101,11 @@ struct GroupListResponse {
 }
 
 /// `POST /im/user_get_group_list/`
-#[utoipa::path(post, path = "/im/user_get_group_list/", request_body = SignedRequest,
-    responses((status = 200, body = GroupListResponse)))]
+#[utoipa::path(post, path = "/im/user_get_group_list/", summary = "Groups of the caller, in joining order",
+    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    responses((status = 200, body = GroupListResponse,
+        example = json!({"groups": [{"id": 1234, "name": "我的测试群"}]}))),
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter"]))))]
 pub async fn user_get_group_list(
     core: Data<Core>,
     client: Client,

@@ -6,10 +6,15 @@ use actix_web::web::Data;
 use service_kit::client::Client;
 use service_kit::params::Params;
 use service_kit::wire::{Reply, RetReason};
+use shared_models::GroupId;
 
 /// `POST /im/{group_id}/group_join/`
-#[utoipa::path(post, path = "/im/{group_id}/group_join/", request_body = SignedRequest,
-    params(("group_id" = i64, Path)), responses((status = 200)))]
+#[utoipa::path(post, path = "/im/{group_id}/group_join/", summary = "Joins a group",
+    description = "A member who joins again is a success.",
+    params(("group_id" = GroupId, Path, example = 11)),
+    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "UnknownGroup", "GroupFull"]))))]
 pub async fn group_join(
     core: Data<Core>,
     client: Client,
@@ -22,8 +27,11 @@ pub async fn group_join(
 }
 
 /// `POST /im/{group_id}/group_quit/`
-#[utoipa::path(post, path = "/im/{group_id}/group_quit/", request_body = SignedRequest,
-    params(("group_id" = i64, Path)), responses((status = 200)))]
+#[utoipa::path(post, path = "/im/{group_id}/group_quit/", summary = "Leaves a group",
+    params(("group_id" = GroupId, Path, example = 11)),
+    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "UnknownGroup", "NotMember", "OwnerCannotQuit"]))))]
 pub async fn group_quit(
     core: Data<Core>,
     client: Client,
@@ -36,7 +44,10 @@ pub async fn group_quit(
 }
 
 /// `POST /im/group_sync/`
-#[utoipa::path(post, path = "/im/group_sync/", request_body = SignedRequest, responses((status = 200)))]
+#[utoipa::path(post, path = "/im/group_sync/", summary = "Tells the IM provider all groups of the caller",
+    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "ProviderAway", "ProviderRefused"]))))]
 pub async fn group_sync(core: Data<Core>, client: Client, params: Params<RetReason, SignedRequest>) -> HandledC {
     let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
     core.sync_groups(&who).await?;

@@ -1,14 +1,18 @@
 //! What the service decides. Knows neither HTTP nor SQL.
 
 mod accounts;
+mod admin;
 mod credentials;
+mod outside;
 mod presence;
 mod provider;
 mod sockets;
 mod tokens;
 
 pub use accounts::{Registration, UserChanges};
+pub use admin::{Admin, ListedAccount};
 pub use credentials::LocalVerifier;
+pub use outside::AccountDelivery;
 pub use provider::{Providers, outbox};
 pub use sockets::SocketRequest;
 pub use tokens::{Issued, TokenKeys};

@@ -1,5 +1,6 @@
 //! IM providers other than ourselves: RongCloud's tokens, and its copy of names and portraits.
 
+use super::outside::{ACCOUNT, AccountDelivery};
 use super::tokens::{Issued, TokenState};
 use super::{Core, accounts};
 use crate::store::accounts::{Changes, find_account};
@@ -188,9 +189,16 @@ impl UserDelivery {
     }
 }
 
-/// The running outbox of a service that has one.
-pub fn outbox(db: &Db, clock: &Clock, providers: &Providers, metrics: &service_kit::metrics::Metrics) -> Outbox {
+/// The running outbox.
+pub fn outbox(
+    db: &Db,
+    clock: &Clock,
+    providers: &Providers,
+    accounts: AccountDelivery,
+    metrics: &service_kit::metrics::Metrics,
+) -> Outbox {
     let builder = Outbox::builder(db.clone(), clock.clone(), service_kit::outbox::Options::default());
+    let builder = builder.kind(ACCOUNT, 1, accounts);
     let delivery = UserDelivery { db: db.clone(), providers: providers.clone() };
     let of_apps = providers.0.clients.keys().map(kind_of);
     // Earlier versions had one kind for all apps; what they left is delivered like the rest.

@@ -9,6 +9,7 @@ use service_kit::params::Params;
 use service_kit::wire::{ErrCodeMsg, Reply};
 use service_kit::{Code, Error, Result};
 use shared_models::internal::AccountKey;
+use shared_models::schema::PlatformOrAll;
 use shared_models::{ByteText, Flag, Gender, Int, Platform, Text, Uid, empty_is_absent};
 use utoipa::ToSchema;
 
@@ -57,8 +58,14 @@ impl TokenResponse {
 }
 
 /// `POST /auth/user_register`
-#[utoipa::path(post, path = "/auth/user_register", request_body = RegisterRequest,
-    responses((status = 200, body = TokenResponse)))]
+#[utoipa::path(post, path = "/auth/user_register", summary = "Registers a user; answers the first token",
+    description = "An account that exists only implicitly is registered once, keeping name and icon where the \
+                   request's are empty.",
+    request_body(content = RegisterRequest, example = json!({"secret": "tuoyun", "platform": 1, "uid": "d5645454517",
+        "name": "张三", "icon": "https:oss.com.cn/head", "gender": 1, "mobile": "17812457845", "birth": "1998.12.15",
+        "email": "xxxx@qq.com", "ex": "xxx"})),
+    responses((status = 200, body = TokenResponse, example = json!({"data": {"uid": "d5645454517", "token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "expiredTime": 1735689600}}))),
+    extensions(("x-fails" = json!(["AlreadyRegistered"]))))]
 pub async fn user_register(
     core: Data<Core>,
     links: Links,
@@ -96,8 +103,12 @@ pub struct UserTokenRequest {
 }
 
 /// `POST /auth/user_token`
-#[utoipa::path(post, path = "/auth/user_token", request_body = UserTokenRequest,
-    responses((status = 200, body = TokenResponse)))]
+#[utoipa::path(post, path = "/auth/user_token", summary = "A new token of a registered user",
+    description = "Older tokens stay valid.",
+    request_body(content = UserTokenRequest,
+        example = json!({"secret": "tuoyun", "platform": 1, "uid": "d5645454517"})),
+    responses((status = 200, body = TokenResponse, example = json!({"data": {"uid": "d5645454517", "token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "expiredTime": 1735689600}}))),
+    extensions(("x-fails" = json!(["NotRegistered"]))))]
 pub async fn user_token(core: Data<Core>, params: Params<ErrCodeMsg, UserTokenRequest>) -> HandledB<TokenResponse> {
     let req = params.into_inner();
     let app = core.app_of_secret(&req.secret)?;
@@ -122,14 +133,19 @@ pub struct ParseTokenResponse {
 struct ParsedToken {
     uid: String,
     /// The platform's name.
+    #[schema(pattern = "^(IOS|Android|Windows|OSX|Web|MiniWeb|Linux)$")]
     platform: String,
     /// Unix seconds.
     expired_time: i64,
 }
 
 /// `POST /auth/parse_token`
-#[utoipa::path(post, path = "/auth/parse_token", request_body = ParseTokenRequest,
-    responses((status = 200, body = ParseTokenResponse)))]
+#[utoipa::path(post, path = "/auth/parse_token", summary = "Whose token it is, if it lives",
+    request_body(content = ParseTokenRequest,
+        example = json!({"secret": "tuoyun", "token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"})),
+    responses((status = 200, body = ParseTokenResponse,
+        example = json!({"data": {"uid": "d5645454517", "platform": "IOS", "expiredTime": 1735689600}}))),
+    extensions(("x-fails" = json!(["TokenExpired", "TokenInvalid", "TokenMalformed", "TokenKicked"]))))]
 pub async fn parse_token(
     core: Data<Core>,
     params: Params<ErrCodeMsg, ParseTokenRequest>,
@@ -147,11 +163,16 @@ pub struct ForceLogoutRequest {
     secret: Text<32, 1>,
     uid: Uid,
     /// 1–7, or 0 for all.
+    #[schema(value_type = PlatformOrAll)]
     platform: Int,
 }
 
 /// `POST /auth/force_logout`
-#[utoipa::path(post, path = "/auth/force_logout", request_body = ForceLogoutRequest,
+#[utoipa::path(post, path = "/auth/force_logout", summary = "Ends a user's tokens and sockets",
+    description = "On one platform, or on all with 0. The tokens are dead before the answer. An unknown user is a \
+                   success.",
+    request_body(content = ForceLogoutRequest,
+        example = json!({"secret": "tuoyun", "uid": "d5645454517", "platform": 0})),
     responses((status = 200)))]
 pub async fn force_logout(core: Data<Core>, params: Params<ErrCodeMsg, ForceLogoutRequest>) -> HandledB {
     let req = params.into_inner();

@@ -11,7 +11,7 @@ use service_kit::params::{self, Params};
 use service_kit::wire::{Nothing, Reply, RetReason};
 use service_kit::{Code, Error, Result};
 use shared_models::{Text, Uid};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
@@ -36,6 +36,28 @@ pub struct UserInfo {
     jifen: i64,
 }
 
+/// For the API document only: each command reads its own.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what the commands read")]
+struct CmdParameters {
+    #[param(inline)]
+    cmd: Command,
+    username: Uid,
+    /// With `reg_user`.
+    password: Option<Text<128, 8>>,
+    /// With `reg_user`.
+    nickname: Option<Text<64>>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "names the commands")]
+enum Command {
+    GetUserinfo,
+    RegUser,
+}
+
 #[derive(Deserialize)]
 struct UserInfoRequest {
     username: Uid,
@@ -49,7 +71,14 @@ struct RegisterRequest {
 }
 
 /// `GET|POST /cmd?cmd=…`
-#[utoipa::path(get, path = "/cmd", responses((status = 200, body = CmdResponse)))]
+#[utoipa::path(get, path = "/cmd", params(CmdParameters),
+    summary = "Commands: `get_userinfo` reads a profile, `reg_user` registers oneself",
+    description = "`reg_user` while `im_auth.open_registration` is on; not names of 32 hex digits, not administrators'.",
+    responses((status = 200, body = CmdResponse, example = json!({"username": "18516271364", "nickname": "9527",
+        "desc": "desc", "thumb": "resource.haorenao.cn/static/tea/threadimages/xx1.png", "expert_status": 0,
+        "point": "1335", "is_public_number": false, "is_admin": false, "yue": 0, "jifen": 0}))),
+    extensions(("x-fails" = json!(["BadParameter", "UnknownUser", "AlreadyRegistered", "NameReserved",
+        "RegistrationClosed"]))))]
 pub async fn cmd(
     core: Data<Core>,
     links: Links,

@@ -44,8 +44,11 @@ pub struct UserTokenResponse {
 }
 
 /// `POST /im/user_get_token/`
-#[utoipa::path(post, path = "/im/user_get_token/", request_body = SignedRequest,
-    responses((status = 200, body = UserTokenResponse)))]
+#[utoipa::path(post, path = "/im/user_get_token/", summary = "A token of the caller",
+    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    responses((status = 200, body = UserTokenResponse, example = json!({"token":
+        "fYFO429vmoFQ0DButRaXStAsHUJMj7YH5n0doxN8TQmLggkgGKPwMt7Vn9XEzapD/0YrepuLnmECETGdwNAT+7Oxjg/xj0sI"}))),
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "ProviderAway"]))))]
 pub async fn user_get_token(
     core: Data<Core>,
     client: Client,
@@ -67,8 +70,12 @@ pub struct CustomerServiceResponse {
 }
 
 /// `POST /im/customer_service_get_info/`
-#[utoipa::path(post, path = "/im/customer_service_get_info/", request_body = SignedRequest,
-    responses((status = 200, body = CustomerServiceResponse)))]
+#[utoipa::path(post, path = "/im/customer_service_get_info/",
+    summary = "The customer service account to chat with, and the caller's token",
+    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    responses((status = 200, body = CustomerServiceResponse,
+        example = json!({"id": "haorenao_cs_001", "name": "客服", "token": "token"}))),
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "NoCustomerService", "ProviderAway"]))))]
 pub async fn customer_service_get_info(
     core: Data<Core>,
     client: Client,

@@ -15,8 +15,13 @@ use service_kit::{Code, Error};
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
 /// `GET|HEAD /media/{name}`
-#[utoipa::path(get, path = "/media/{name}", params(("name" = String, Path)),
-    responses((status = 200, description = "The image"), (status = 404, description = "No such image")))]
+#[utoipa::path(get, path = "/media/{name}", summary = "An image that was uploaded",
+    params(("name" = String, Path, description = "As it stands in a link: hash of the content and extension",
+        example = "0d1cf5cc0f2a2a1ee9a1d9ef1a0a5d3e2c7ae3ae8e3f5d4b8c9b1a5e6f708192.jpg")),
+    responses((status = 200, description = "The image", content(
+            (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/png"), (Vec<u8> = "image/gif"), (Vec<u8> = "image/bmp"))),
+        (status = 304, description = "Still the same: the name is that of its content")),
+    extensions(("x-bare" = json!(true)), ("x-failures" = json!({"200": ["Internal", "Unreachable"]}))))]
 pub async fn serve(req: HttpRequest, media: Data<MediaStore>, name: Path<String>) -> HandledMedia {
     let unknown = || Error::from(Code::UnknownPath);
     let name = MediaName::parse(&name).ok_or_else(unknown)?;

@@ -5,6 +5,7 @@ pub mod cmd;
 pub mod im;
 pub mod internal;
 pub mod media;
+pub mod socket;
 pub mod user;
 
 use service_kit::wire::{self, ErrCodeMsg, Internal, RetReason};

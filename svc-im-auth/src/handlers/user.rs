@@ -36,6 +36,7 @@ struct UserStatus {
     #[serde(rename = "userID")]
     user_id: String,
     /// `online` or `offline`.
+    #[schema(pattern = "^(online|offline)$")]
     status: &'static str,
     /// Only when online, in the order of platform numbers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -44,7 +45,9 @@ struct UserStatus {
 
 #[derive(Serialize, ToSchema)]
 struct PlatformStatus {
+    #[schema(pattern = "^(IOS|Android|Windows|OSX|Web|MiniWeb|Linux)$")]
     platform: &'static str,
+    #[schema(pattern = "^online$")]
     status: &'static str,
 }
 
@@ -62,8 +65,17 @@ impl UserStatus {
 }
 
 /// `POST /user/get_users_online_status`
-#[utoipa::path(post, path = "/user/get_users_online_status", request_body = OnlineStatusRequest,
-    responses((status = 200, body = OnlineStatusResponse)))]
+#[utoipa::path(post, path = "/user/get_users_online_status", summary = "Who is online, and on which platforms",
+    description = "In the order asked, duplicates kept; unknown users are offline.",
+    request_body(content = OnlineStatusRequest, example = json!({"operationID": "545454",
+        "userIDList": ["18349115126", "45", "17396220460", "sadsdf"], "secret": "tuoyun"})),
+    responses((status = 200, body = OnlineStatusResponse, example = json!({"successResult": [
+        {"userID": "18349115126", "status": "online",
+            "detailPlatformStatus": [{"platform": "Android", "status": "online"}]},
+        {"userID": "45", "status": "offline"},
+        {"userID": "17396220460", "status": "online",
+            "detailPlatformStatus": [{"platform": "Web", "status": "online"}]},
+        {"userID": "sadsdf", "status": "offline"}]}))))]
 pub async fn get_users_online_status(
     core: Data<Core>,
     params: Params<ErrCodeMsg, OnlineStatusRequest>,
@@ -91,10 +103,12 @@ pub struct UsersInfoResponse {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = UserProfile)]
 struct UserInfo {
     uid: String,
     name: String,
     icon: String,
+    #[schema(minimum = 0, maximum = 2)]
     gender: i32,
     mobile: String,
     birth: String,
@@ -122,8 +136,12 @@ impl UserInfo {
 }
 
 /// `POST /user/get_users_info`
-#[utoipa::path(post, path = "/user/get_users_info", request_body = UsersInfoRequest,
-    responses((status = 200, body = UsersInfoResponse)))]
+#[utoipa::path(post, path = "/user/get_users_info", summary = "Profiles of users",
+    description = "In the order asked; unknown users are left out.",
+    request_body(content = UsersInfoRequest, example = json!({"secret": "tuoyun", "userIDList": ["d5645454517"]})),
+    responses((status = 200, body = UsersInfoResponse, example = json!({"data": [{"uid": "d5645454517",
+        "name": "张三", "icon": "https:oss.com.cn/head", "gender": 1, "mobile": "17812457845", "birth": "1998.12.15",
+        "email": "xxxx@qq.com", "ex": "xxx", "region": "", "sign": ""}]}))))]
 pub async fn get_users_info(
     core: Data<Core>,
     links: Links,
@@ -163,8 +181,11 @@ pub struct UpdateUserInfoRequest {
 }
 
 /// `POST /user/update_user_info`
-#[utoipa::path(post, path = "/user/update_user_info", request_body = UpdateUserInfoRequest,
-    responses((status = 200)))]
+#[utoipa::path(post, path = "/user/update_user_info", summary = "Changes a profile; absent fields stay",
+    description = "A new password ends remembered sign-ins and sessions of the binding page, not tokens.",
+    request_body(content = UpdateUserInfoRequest,
+        example = json!({"secret": "tuoyun", "uid": "d5645454517", "sign": "hello"})),
+    responses((status = 200)), extensions(("x-fails" = json!(["NotRegistered"]))))]
 pub async fn update_user_info(
     core: Data<Core>,
     links: Links,

@@ -83,6 +83,7 @@ async fn accept(core: Core, context: Context, req: Request, framed: Framed<TcpSt
             if error.kind().is_fault() {
                 kit_log::with_request_id(&client.request_id, || log::warn!("{}", error.chain()));
             }
+            context.failed(Dialect::ErrCodeMsg, error.code());
             tell(status, error.code().name());
             let _ = timeout(LINGER, refuse(&mut stream, status, &error, req.path())).await;
         }

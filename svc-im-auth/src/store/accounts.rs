@@ -135,6 +135,15 @@ pub fn list_accounts(conn: &mut DbConn, app_id: &str, uids: &[String]) -> QueryR
     Ok(rows)
 }
 
+/// Accounts of an app in the order of their uids, after `after`, at most `limit`.
+pub fn list_page(conn: &mut DbConn, app_id: &str, after: &str, limit: i64) -> QueryResult<Vec<AccountRow>> {
+    QueryDsl::filter(accounts::table, accounts::app_id.eq(app_id).and(accounts::uid.gt(after)))
+        .order(accounts::uid)
+        .limit(limit)
+        .select(AccountRow::as_select())
+        .load(conn)
+}
+
 /// Inserts an account, or turns an implicit one into a registered one with `changes`; `None` if it is registered.
 pub fn register_account(
     conn: &mut DbConn,

@@ -167,6 +167,17 @@ pub fn list_states(conn: &mut DbConn, ids: &[String]) -> QueryResult<Vec<(String
     tokens::table.filter(tokens::id.eq_any(ids)).select((tokens::id, tokens::state)).load(conn)
 }
 
+/// Ids and states of an owner's tokens that were ended before they would have expired.
+pub fn list_ended(conn: &mut DbConn, key: &AccountKey, now: i64) -> QueryResult<Vec<(String, i32)>> {
+    tokens::table
+        .filter(tokens::app_id.eq(key.app_id.as_str()))
+        .filter(tokens::uid.eq(key.uid.as_str()))
+        .filter(tokens::state.ne(0))
+        .filter(tokens::expires_at.gt(now))
+        .select((tokens::id, tokens::state))
+        .load(conn)
+}
+
 /// Deletes at most `limit` tokens that expired before `before` (Unix seconds).
 pub fn delete_expired(conn: &mut DbConn, before: i64, limit: i64) -> QueryResult<usize> {
     let ids: Vec<String> =

@@ -16,22 +16,24 @@ use utoipa::IntoParams;
 pub struct SyncValidityRequest {
     tuser_key: TuserKey,
     app_id: Option<String>,
-    #[param(value_type = String)]
+    #[param(value_type = String, pattern = "^[0-9a-fA-F]{32}$", example = "0cc175b9c0f1b6a831c399e269772661")]
     ln_md5: LnMd5,
     /// The document demands it, the shipped iOS app never sends it (`semantics.md` E.3).
     #[serde(default, deserialize_with = "given")]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^([0-9]+([.][0-9]{1,2})?)?$")]
     ln_price: Option<Amount>,
     /// `yyyy-MM-dd HH:mm:ss`
-    #[param(value_type = String)]
+    #[param(value_type = String, pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$", example = "2016-04-01 01:01:01")]
     start_time: Moment,
-    #[param(value_type = String)]
+    #[param(value_type = String, pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$", example = "2016-05-01 01:01:01")]
     end_time: Moment,
 }
 
 /// `GET|POST /tu_sync_lnvalidth_from_tn.action`
 #[utoipa::path(get, path = "/tu_sync_lnvalidth_from_tn.action", params(SyncValidityRequest),
-    responses((status = 200)))]
+    summary = "Stores from when to when a course that was bought is valid",
+    description = "Registers an unknown key. The same course again replaces what is stored.",
+    responses((status = 200)), extensions(("x-fails" = json!(["BadParameter"]))))]
 pub async fn sync_validity(core: Data<Core>, params: Params<RcRm, SyncValidityRequest>) -> Handled {
     let req = params.into_inner();
     let app = core.app(req.app_id.as_deref())?;
@@ -45,21 +47,25 @@ pub async fn sync_validity(core: Data<Core>, params: Params<RcRm, SyncValidityRe
 pub struct SyncRecordRequest {
     tuser_key: TuserKey,
     app_id: Option<String>,
-    /// recharge, feedback, location, payment, consumption, click, comment or purchase
+    #[param(value_type = String,
+        pattern = "^(recharge|feedback|location|payment|consumption|click|comment|purchase)$", example = "click")]
     kind: Text<64>,
     record_id: Text<64, 1>,
     subject: Option<Text<64>>,
     #[serde(default, deserialize_with = "given")]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^([0-9]+([.][0-9]{1,2})?)?$")]
     amount: Option<Amount>,
     /// `yyyy-MM-dd HH:mm:ss`; now if absent.
     #[serde(default, deserialize_with = "given")]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?$")]
     occurred_at: Option<Moment>,
 }
 
 /// `GET|POST /tu_sync_record_from_tn.action`
-#[utoipa::path(get, path = "/tu_sync_record_from_tn.action", params(SyncRecordRequest), responses((status = 200)))]
+#[utoipa::path(get, path = "/tu_sync_record_from_tn.action", params(SyncRecordRequest),
+    summary = "Stores one activity of a terminal user",
+    description = "Registers an unknown key. The same `record_id` of the same kind again replaces what is stored.",
+    responses((status = 200)), extensions(("x-fails" = json!(["BadParameter"]))))]
 pub async fn sync_record(core: Data<Core>, params: Params<RcRm, SyncRecordRequest>) -> Handled {
     let req = params.into_inner();
     let app = core.app(req.app_id.as_deref())?;

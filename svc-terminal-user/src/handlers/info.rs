@@ -21,12 +21,15 @@ pub struct GetStatusRequest {
 #[derive(Serialize, ToSchema)]
 pub struct GetStatusResponse {
     /// "1" registered, with consumption data in the app; "-2" without; "-1" not registered.
+    #[schema(pattern = "^(1|-1|-2)$")]
     rs: &'static str,
 }
 
 /// `GET|POST /tu_ua_get_status_from_tn.action`
 #[utoipa::path(get, path = "/tu_ua_get_status_from_tn.action", params(GetStatusRequest),
-    responses((status = 200, body = GetStatusResponse)))]
+    summary = "Whether a terminal user is registered, and whether he bought anything in the app",
+    responses((status = 200, body = GetStatusResponse, example = json!({"rs": "-1"}))),
+    extensions(("x-fails" = json!(["BadParameter"]))))]
 pub async fn get_status(core: Data<Core>, params: Params<RcRm, GetStatusRequest>) -> Handled<GetStatusResponse> {
     let req = params.into_inner();
     let app = core.app(req.app_id.as_deref())?;
@@ -39,9 +42,11 @@ pub async fn get_status(core: Data<Core>, params: Params<RcRm, GetStatusRequest>
 }
 
 /// Parameter `type`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, ToSchema)]
 enum Topic {
+    #[schema(rename = "lnvalidth")]
     Validity,
+    #[schema(rename = "tuserurms")]
     Mapping,
 }
 
@@ -68,14 +73,14 @@ impl<'de> Deserialize<'de> for Topic {
 #[into_params(parameter_in = Query)]
 pub struct GetInfoRequest {
     #[serde(rename = "type")]
-    #[param(value_type = String)]
+    #[param(inline)]
     topic: Topic,
     #[serde(default, deserialize_with = "given")]
     tuser_key: Option<TuserKey>,
     app_id: Option<String>,
     /// Of the course, with `type=lnvalidth`.
     #[serde(default, deserialize_with = "given")]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^([0-9a-fA-F]{32})?$")]
     ln_md5: Option<LnMd5>,
     /// An account's, with `type=tuserurms`.
     #[serde(default, deserialize_with = "given")]
@@ -85,8 +90,10 @@ pub struct GetInfoRequest {
 #[derive(Serialize, ToSchema)]
 pub struct GetInfoResponse {
     #[serde(rename = "type")]
+    #[schema(pattern = "^(lnvalidth|tuserurms)$")]
     topic: &'static str,
     #[serde(rename = "isExisted")]
+    #[schema(pattern = "^[01]$")]
     is_existed: &'static str,
     #[serde(flatten)]
     found: InfoFound,
@@ -97,7 +104,9 @@ pub struct GetInfoResponse {
 enum InfoFound {
     Nothing {},
     Validity {
+        #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$")]
         start_time: String,
+        #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$")]
         end_time: String,
     },
     Mapping {
@@ -116,7 +125,12 @@ impl GetInfoResponse {
 
 /// `GET|POST /tu_ua_get_info_from_tn.action`
 #[utoipa::path(get, path = "/tu_ua_get_info_from_tn.action", params(GetInfoRequest),
-    responses((status = 200, body = GetInfoResponse)))]
+    summary = "A course's validity, or the account that a key is bound to",
+    description = "`type=lnvalidth` needs `tuser_key` and `ln_md5`, `type=tuserurms` needs `tuser_key` or `user_id`. \
+                   Nothing there is a success with `isExisted` 0.",
+    responses((status = 200, body = GetInfoResponse, example = json!({"type": "lnvalidth", "isExisted": "1",
+        "start_time": "2016-04-01 01:01:01", "end_time": "2016-05-01 01:01:01"}))),
+    extensions(("x-fails" = json!(["BadParameter"]))))]
 pub async fn get_info(core: Data<Core>, params: Params<RcRm, GetInfoRequest>) -> Handled<GetInfoResponse> {
     let req = params.into_inner();
     let app = core.app(req.app_id.as_deref())?;
@@ -142,6 +156,7 @@ pub struct SendMatrixInfoRequest {
     tuser_key: TuserKey,
     /// Only `tuserurms` there is.
     #[serde(rename = "type")]
+    #[param(value_type = String, pattern = "^tuserurms$")]
     scene: Text<64>,
     /// The code: all that follows `matrix_tuserurms=` in what was scanned.
     para1: Text<256, 1>,
@@ -150,7 +165,11 @@ pub struct SendMatrixInfoRequest {
 
 /// `GET|POST /tu_ua_send_matrix_info_from_tn.action`
 #[utoipa::path(get, path = "/tu_ua_send_matrix_info_from_tn.action", params(SendMatrixInfoRequest),
-    responses((status = 200)))]
+    summary = "Binds a key to the account whose binding page showed the scanned code",
+    description = "Registers an unknown key. A code is good once and for five minutes; the same code again from the \
+                   same key is a success in that time.",
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["BadParameter", "UnusableCode"]))))]
 pub async fn send_matrix_info(core: Data<Core>, params: Params<RcRm, SendMatrixInfoRequest>) -> Handled {
     let req = params.into_inner();
     core.app(req.app_id.as_deref())?;

@@ -19,12 +19,16 @@ pub struct RegisterRequest {
     app_id: Option<String>,
     /// Only `reg` there is.
     #[serde(rename = "type")]
+    #[param(value_type = String, pattern = "^reg$")]
     action: Text<64>,
 }
 
 /// `GET|POST /ua_reg_user_from_hp.action`
 #[utoipa::path(get, path = "/ua_reg_user_from_hp.action", params(RegisterRequest),
-    responses((status = 200, content_type = "text/plain", description = "0 registered now, 1 was registered, -1 wrong")))]
+    summary = "Registers a terminal user; answers bare text",
+    responses((status = 200, description = "0: registered now, 1: was registered, -1: anything is wrong",
+        content_type = "text/plain", body = String)),
+    extensions(("x-bare" = json!(true))))]
 pub async fn register(core: Data<Core>, req: HttpRequest, payload: Payload) -> HttpResponse {
     let answer = match registered(&core, &req, payload).await {
         Ok(true) => "0",

@@ -30,7 +30,12 @@ pub struct ReplaceKeyRequest {
 }
 
 /// `GET|POST /tu_rk_replace_from_tn.action`
-#[utoipa::path(get, path = "/tu_rk_replace_from_tn.action", params(ReplaceKeyRequest), responses((status = 200)))]
+#[utoipa::path(get, path = "/tu_rk_replace_from_tn.action", params(ReplaceKeyRequest),
+    summary = "Moves what belongs to an old key in an app to a new key",
+    description = "The old key is named by itself or by username and password of the account that it is bound to; the \
+                   key counts where both are given. Registers an unknown new key. Repeating the call changes nothing.",
+    responses((status = 200)),
+    extensions(("x-fails" = json!(["BadParameter", "UnknownTerminalUser", "SameKey", "WrongCredentials"]))))]
 pub async fn replace_key(core: Data<Core>, client: Client, params: Params<RcRm, ReplaceKeyRequest>) -> Handled {
     let req = params.into_inner();
     let app = core.app(req.app_id.as_deref())?;

@@ -29,7 +29,10 @@ pub struct SyncBasicsRequest {
 }
 
 /// `GET|POST /tu_rc_sync_urb_from_hp.action`
-#[utoipa::path(get, path = "/tu_rc_sync_urb_from_hp.action", params(SyncBasicsRequest), responses((status = 200)))]
+#[utoipa::path(get, path = "/tu_rc_sync_urb_from_hp.action", params(SyncBasicsRequest), responses((status = 200)),
+    summary = "Stores name, introduction and portrait of a terminal user",
+    description = "Registers an unknown key. What is absent stays, what is empty is cleared; not all may be empty.",
+    extensions(("x-fails" = json!(["BadParameter"]))))]
 pub async fn sync_basics(core: Data<Core>, links: Links, params: Params<RcRm, SyncBasicsRequest>) -> Handled {
     let req = params.into_inner();
     let app = core.app(req.app_id.as_deref())?;
@@ -82,9 +85,14 @@ pub struct SyncPortraitResponse {
 }
 
 /// `POST /tu_rc_sync_urp_from_hp.action`
-#[utoipa::path(post, path = "/tu_rc_sync_urp_from_hp.action", params(KeyRequest),
-    request_body(content_type = "multipart/form-data", description = "File part `portrait`"),
-    responses((status = 200, body = SyncPortraitResponse)))]
+#[utoipa::path(get, path = "/tu_rc_sync_urp_from_hp.action", params(KeyRequest),
+    summary = "Stores a portrait that is uploaded as a multipart form",
+    description = "Registers an unknown key. A jpg, png, gif or bmp of at most 5 MiB, whatever its file name and type. \
+                   Fails without a file, as every GET does.",
+    responses((status = 200, body = SyncPortraitResponse, example = json!({
+        "portraitUri": "http://localhost:8080/media/0d1cf5cc0f2a2a1ee9a1d9ef1a0a5d3e2c7ae3ae8e3f5d4b8c9b1a5e6f708192.jpg"
+    }))),
+    extensions(("x-file" = json!("portrait")), ("x-fails" = json!(["BadParameter", "ImageRefused", "BodyTooLarge"]))))]
 pub async fn sync_portrait(core: Data<Core>, links: Links, form: PortraitForm) -> Handled<SyncPortraitResponse> {
     let PortraitForm { request: KeyRequest { tuser_key, app_id }, image } = form;
     let app = core.app(app_id.as_deref())?;
@@ -109,7 +117,10 @@ pub struct GetTokenResponse {
 
 /// `GET|POST /tu_rc_get_urt_from_hp.action`
 #[utoipa::path(get, path = "/tu_rc_get_urt_from_hp.action", params(GetTokenRequest),
-    responses((status = 200, body = GetTokenResponse)))]
+    summary = "A token for the IM provider of the app",
+    description = "Registers an unknown key. The token's user is the md5 of the key.",
+    responses((status = 200, body = GetTokenResponse, example = json!({"token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"}))),
+    extensions(("x-fails" = json!(["BadParameter", "ProviderAway", "ProviderRefused"]))))]
 pub async fn get_token(core: Data<Core>, params: Params<RcRm, GetTokenRequest>) -> Handled<GetTokenResponse> {
     let req = params.into_inner();
     let app = core.app(req.app_id.as_deref())?;
@@ -127,18 +138,24 @@ pub struct GetUserRequest {
     user_id: Option<Text<64>>,
     app_id: Option<String>,
     #[serde(default, deserialize_with = "given", rename = "type")]
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     part: Option<Part>,
 }
 
 /// Parameter `type`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
 enum Part {
+    #[schema(rename = "all")]
     All,
+    #[schema(rename = "user_id")]
     UserId,
+    #[schema(rename = "token")]
     Token,
+    #[schema(rename = "name")]
     Name,
+    #[schema(rename = "br_intro")]
     Introduction,
+    #[schema(rename = "portrait_url")]
     Portrait,
 }
 
@@ -203,7 +220,14 @@ impl GetUserResponse {
 
 /// `GET|POST /tu_rc_get_usr_from_hp.action`
 #[utoipa::path(get, path = "/tu_rc_get_usr_from_hp.action", params(GetUserRequest),
-    responses((status = 200, body = GetUserResponse)))]
+    summary = "What is stored of a terminal user",
+    description = "By key, by user id (the key's md5) or by both, which must be of the same user. Answers all fields, \
+                   or the one that `type` names. Never registers.",
+    responses((status = 200, body = GetUserResponse,
+        headers(("Cache-Control" = String, description = "`private, max-age=86400` on success, else `no-store`")),
+        example = json!({"userId": "900150983cd24fb0d6963f7d28e17f72", "token": "", "name": "张三", "br_intro": "",
+            "portraitUri": "", "tuser_key": "abc"}))),
+    extensions(("x-fails" = json!(["BadParameter", "UnknownTerminalUser"]))))]
 pub async fn get_user(
     core: Data<Core>,
     links: Links,

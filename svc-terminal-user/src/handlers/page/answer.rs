@@ -29,7 +29,7 @@ pub fn guarded(answer: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
 /// A page; what went wrong is a page too.
 pub fn page(visitor: &Visitor, view: Result<View>) -> HttpResponse {
     let view = view.unwrap_or_else(|e| {
-        log::warn!("{}", e.chain());
+        tell(&e);
         View::Trouble { error: e }
     });
     let status = view.status();
@@ -68,11 +68,17 @@ pub fn state(seen: Result<Value>) -> HttpResponse {
     let (status, body) = match seen {
         Ok(seen) => (StatusCode::OK, seen),
         Err(e) => {
-            log::warn!("{}", e.chain());
+            tell(&e);
             (status_of(&e), Value::Object(serde_json::Map::new()))
         }
     };
     guarded(HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store"))).json(body)
+}
+
+/// Faults are for operators; what a visitor sent is for debugging.
+fn tell(e: &Error) {
+    let level = if e.kind().is_fault() { log::Level::Warn } else { log::Level::Debug };
+    log::log!(level, "{}", e.chain());
 }
 
 pub fn status_of(e: &Error) -> StatusCode {

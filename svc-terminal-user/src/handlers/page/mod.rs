@@ -17,16 +17,27 @@ use serde::Deserialize;
 use serde_json::json;
 use service_kit::{Code, Result, Secret};
 use shared_models::{Int, Stamp, Text, Uid};
+use utoipa::ToSchema;
 use view::{Notice, View};
 use visitor::{Posted, Visitor};
 
 /// `GET /bind`
+#[utoipa::path(get, path = "/bind", summary = "The binding page",
+    description = "Sign-in form, code to scan, or the phone that is bound, by the session's cookie.",
+    params(("again" = Option<String>, Query, description = "Present: shows a code though a phone is bound"),
+        ("ended" = Option<String>, Query, description = "Present: says that the session has ended")),
+    responses((status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 403, description = "The page with what was refused", content_type = "text/html", body = String),
+        (status = 500, description = "A page that says so", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to try again, or the gateway's failure",
+            content_type = "text/html", body = String)),
+    extensions(("x-bare" = json!(true)), ("x-failures" = json!({"503": ["UpstreamDown"]}))))]
 pub async fn show(core: Data<Core>, visitor: Visitor) -> HttpResponse {
     let notice = visitor.ended.then_some(Notice::Ended);
     answer::page(&visitor, in_time(view(&core, &visitor, notice)).await)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct SignInForm {
     form: String,
     #[serde(default)]
@@ -36,6 +47,14 @@ pub struct SignInForm {
 }
 
 /// `POST /bind/sign-in`
+#[utoipa::path(post, path = "/bind/sign-in", summary = "Signs in on the binding page",
+    request_body(content = SignInForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "Done: the page anew", headers(("Location" = String))),
+        (status = 403, description = "The page with what was refused", content_type = "text/html", body = String),
+        (status = 500, description = "A page that says so", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to try again, or the gateway's failure",
+            content_type = "text/html", body = String)),
+    extensions(("x-bare" = json!(true)), ("x-failures" = json!({"503": ["UpstreamDown"]}))))]
 pub async fn sign_in(core: Data<Core>, visitor: Visitor, posted: Posted<SignInForm>) -> HttpResponse {
     // Asked for again with what was typed.
     let username = posted.0.as_ref().map(|form| form.username.clone()).unwrap_or_default();
@@ -60,7 +79,7 @@ async fn signed_in(core: &Core, visitor: &Visitor, posted: Posted<SignInForm>) -
     Ok(core.sign_in(username, Secret::new(password.into_inner()), visitor.address).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct OwnForm {
     form: String,
     /// Of the mapping that the page showed.
@@ -68,6 +87,17 @@ pub struct OwnForm {
 }
 
 /// `POST /bind/unbind`
+#[utoipa::path(post, path = "/bind/unbind", summary = "Ends a binding",
+    request_body(content = OwnForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "Done: the page anew", headers(("Location" = String))),
+        (status = 400, description = "The form cannot be read", content_type = "text/html", body = String),
+        (status = 403, description = "The page with what was refused", content_type = "text/html", body = String),
+        (status = 413, description = "The form is too large: a page, or the gateway's failure",
+            content_type = "text/html", body = String),
+        (status = 500, description = "A page that says so", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to try again, or the gateway's failure",
+            content_type = "text/html", body = String)),
+    extensions(("x-bare" = json!(true)), ("x-failures" = json!({"413": ["BodyTooLarge"], "503": ["UpstreamDown"]}))))]
 pub async fn unbind(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>) -> HttpResponse {
     let done = in_time(async {
         let (session, form) = own(&core, &visitor, posted).await?;
@@ -78,6 +108,17 @@ pub async fn unbind(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>)
 }
 
 /// `POST /bind/sign-out`
+#[utoipa::path(post, path = "/bind/sign-out", summary = "Ends the session of the binding page",
+    request_body(content = OwnForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "Done: the page anew", headers(("Location" = String))),
+        (status = 400, description = "The form cannot be read", content_type = "text/html", body = String),
+        (status = 403, description = "The page with what was refused", content_type = "text/html", body = String),
+        (status = 413, description = "The form is too large: a page, or the gateway's failure",
+            content_type = "text/html", body = String),
+        (status = 500, description = "A page that says so", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to try again, or the gateway's failure",
+            content_type = "text/html", body = String)),
+    extensions(("x-bare" = json!(true)), ("x-failures" = json!({"413": ["BodyTooLarge"], "503": ["UpstreamDown"]}))))]
 pub async fn sign_out(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>) -> HttpResponse {
     let done = in_time(async {
         let (session, _) = own(&core, &visitor, posted).await?;
@@ -86,7 +127,21 @@ pub async fn sign_out(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm
     after(&core, &visitor, done.await).await
 }
 
+/// For the API document only.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `state` answers")]
+struct PageState {
+    session: Option<bool>,
+    /// Tells one mapping from another; empty: none.
+    mapping: Option<String>,
+}
+
 /// `GET /bind/state`: what the script asks every two seconds. Tied to the session: a code tells nothing here.
+#[utoipa::path(get, path = "/bind/state", summary = "Whether the session lasts and a phone is bound, for the page's script",
+    responses((status = 200, description = "The state", body = PageState),
+        (status = 500, description = "Failed; an empty object", body = PageState),
+        (status = 503, description = "Try again: an empty object, or the gateway's failure", body = PageState)),
+    extensions(("x-bare" = json!(true)), ("x-failures" = json!({"503": ["UpstreamDown"]}))))]
 pub async fn state(core: Data<Core>, visitor: Visitor) -> HttpResponse {
     let seen = async {
         let Some(session) = session(&core, &visitor).await? else { return Ok(json!({"session": false})) };
@@ -97,11 +152,17 @@ pub async fn state(core: Data<Core>, visitor: Visitor) -> HttpResponse {
 }
 
 /// `GET /bind/bind.css`
+#[utoipa::path(get, path = "/bind/bind.css", summary = "The binding page's style",
+    responses((status = 200, description = "The file", content_type = "text/css", body = String)),
+    extensions(("x-bare" = json!(true))))]
 pub async fn style() -> HttpResponse {
     file("text/css; charset=utf-8", include_str!("../../../assets/bind.css"))
 }
 
 /// `GET /bind/bind.js`
+#[utoipa::path(get, path = "/bind/bind.js", summary = "The binding page's script",
+    responses((status = 200, description = "The file", content_type = "text/javascript", body = String)),
+    extensions(("x-bare" = json!(true))))]
 pub async fn script() -> HttpResponse {
     file("text/javascript; charset=utf-8", include_str!("../../../assets/bind.js"))
 }
