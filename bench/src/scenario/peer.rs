@@ -14,7 +14,7 @@ use crate::data::{self, PASSWORD, SAMPLE_SIZES, Set, chance, uid};
 use crate::load::{Calls, Load, Pace};
 use crate::plan::Plan;
 use crate::report::Report;
-use crate::servers::{Ejabberd, Kith, STORING, Service, Services};
+use crate::servers::{Ejabberd, Kith, Postgres, STORING, Service, Services};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -52,6 +52,7 @@ fn on_sqlite(plan: &Plan, set: Set, report: &mut Report) -> Result<()> {
         stores: Vec::new(),
         of_hundred: 1.0,
         ejabberd: &ejabberd,
+        postgres: None,
     };
     half.hold(plan, set, report)
 }
@@ -70,6 +71,7 @@ fn on_postgresql(plan: &Plan, set: Set, report: &mut Report) -> Result<()> {
         stores: vec![stores.postgres.tree(), stores.redis.tree()],
         of_hundred: 0.7,
         ejabberd: &ejabberd,
+        postgres: Some(&stores.postgres),
     };
     half.hold(plan, set, report)
 }
@@ -85,6 +87,7 @@ struct Half<'a> {
     /// What lists of 100 shall reach.
     of_hundred: f64,
     ejabberd: &'a Ejabberd,
+    postgres: Option<&'a Postgres>,
 }
 
 /// The same job on both sides.
@@ -112,6 +115,7 @@ impl Half<'_> {
                 side(self.ours, ours, &self.trees, Aim::AtLeast(aim)),
                 side("ejabberd", theirs, &[self.ejabberd.tree()], Aim::None),
             ];
+            self.postgres.map_or(Ok(()), Postgres::checkpoint)?;
             let outcome = Contest { what: what.clone(), sides }.hold(plan, report)?;
             let (closed, open) = (outcome.closed_p99(), outcome.open_p99());
             let judged = report.judge(&what, "p99 to ejabberd's", &Aim::AtMost(1.0), closed.max(open));
