@@ -11,12 +11,11 @@ use crate::calls::{self, Signed};
 use crate::contest::{COLUMNS, Contest, Outcome, Side};
 use crate::cost::{self, Tree};
 use crate::data::{self, PASSWORD, SAMPLE_SIZES, Set, chance, uid};
-use crate::load::{Calls, Load, Pace};
+use crate::load::{Calls, Load};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::servers::{Ejabberd, Kith, Postgres, STORING, Service, Services};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Groups and rooms that are joined.
 const ROOMS: u64 = 1_000;
@@ -148,8 +147,7 @@ impl Half<'_> {
         peer.set_up()?;
         let mut cold = password.checks().to(groups);
         cold.connections = 2;
-        let first = Load::Calls(cold).run(Pace::Count(count), Duration::from_secs(600))?;
-        let theirs = Load::Calls(peer.check_password()).run(Pace::Count(count), Duration::from_secs(600))?;
+        let (first, theirs) = (cold.each(count)?, peer.check_password().each(count)?);
         report.line(&format!(
             "A password that was not checked before: {:.0}/s (argon2id, meant to be slow); ejabberd {:.0}/s (plain text).\n",
             first.rate(),
@@ -247,7 +245,7 @@ impl Peer {
                  \"nodes\":\"urn:xmpp:mucsub:nodes:messages\""
             )
         };
-        self.calls("subscribe_room", "[", subscribe).each(samples * ROOMS_OF_ONE)
+        self.calls("subscribe_room", "[", subscribe).each(samples * ROOMS_OF_ONE).map(drop)
     }
 
     fn register(&self) -> Calls {
