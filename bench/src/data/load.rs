@@ -41,8 +41,7 @@ pub fn postgres(plan: &Plan, name: &str, set: Set, postgres: &Postgres, redis: &
         }
         postgres.execute(&database, "VACUUM (ANALYZE)")?;
     }
-    // So that the writing of all this does not fall into a run.
-    postgres.execute("postgres", "CHECKPOINT")
+    postgres.checkpoint()
 }
 
 /// Makes the databases of `kith` in a folder.

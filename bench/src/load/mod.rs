@@ -115,9 +115,9 @@ impl Calls {
     }
 
     /// The first `count` requests, on all connections; the numbers start anew afterwards. Sets something up.
-    pub fn each(&self, count: u64) -> Result<()> {
+    pub fn each(&self, count: u64) -> Result<Tally> {
         let calls = Self { next: Arc::default(), patient: true, ..self.clone() };
-        run::run(&calls, Pace::Count(count), Duration::from_secs(600)).map(drop)
+        run::run(&calls, Pace::Count(count), Duration::from_secs(600))
     }
 
     fn check(&self, answer: &Answer<'_>) -> Result<()> {

@@ -44,6 +44,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
                 stores.side("token", token.to(groups), trees, Aim::None),
             ],
         };
+        stores.postgres.checkpoint()?;
         contest.hold(plan, report)?;
     }
     Ok(())

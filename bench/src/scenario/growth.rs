@@ -48,7 +48,8 @@ struct Costs {
 
 pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     // It alone knows what each statement has read; everybody else's figures would only be older.
-    let postgres = Postgres::start(&plan.folder, &["shared_preload_libraries=pg_stat_statements"])?;
+    let more = ["shared_preload_libraries=pg_stat_statements", "max_wal_size=2GB"];
+    let postgres = Postgres::start(&plan.folder, &more)?;
     postgres.execute("postgres", "CREATE EXTENSION pg_stat_statements")?;
     let redis = Redis::start(&plan.folder)?;
     let sizes = plan.of([10_000, 100_000, 1_000_000], [1_000, 2_000, 4_000]);
@@ -58,6 +59,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     report.head(&COLUMNS)?;
     let names: Vec<&str> = stacks.first().map_or_else(Vec::new, |s| s.calls.iter().map(|(name, _)| *name).collect());
     for (n, name) in names.into_iter().enumerate() {
+        postgres.checkpoint()?;
         let mut costs: Vec<Costs> = stacks.iter().map(|_| Costs::default()).collect();
         // Fills caches.
         for stack in stacks.iter().filter(|_| !plan.smoke) {

@@ -11,12 +11,11 @@ use crate::calls::{self, Signed};
 use crate::contest::{COLUMNS, Contest, Outcome, Side};
 use crate::cost::{self, Tree};
 use crate::data::{self, PASSWORD, SAMPLE_SIZES, Set, chance, uid};
-use crate::load::{Calls, Load, Pace};
+use crate::load::{Calls, Load};
 use crate::plan::Plan;
 use crate::report::Report;
-use crate::servers::{Ejabberd, Kith, STORING, Service, Services};
+use crate::servers::{Ejabberd, Kith, Postgres, STORING, Service, Services};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Groups and rooms that are joined.
 const ROOMS: u64 = 1_000;
@@ -52,6 +51,7 @@ fn on_sqlite(plan: &Plan, set: Set, report: &mut Report) -> Result<()> {
         stores: Vec::new(),
         of_hundred: 1.0,
         ejabberd: &ejabberd,
+        postgres: None,
     };
     half.hold(plan, set, report)
 }
@@ -70,6 +70,7 @@ fn on_postgresql(plan: &Plan, set: Set, report: &mut Report) -> Result<()> {
         stores: vec![stores.postgres.tree(), stores.redis.tree()],
         of_hundred: 0.7,
         ejabberd: &ejabberd,
+        postgres: Some(&stores.postgres),
     };
     half.hold(plan, set, report)
 }
@@ -85,6 +86,7 @@ struct Half<'a> {
     /// What lists of 100 shall reach.
     of_hundred: f64,
     ejabberd: &'a Ejabberd,
+    postgres: Option<&'a Postgres>,
 }
 
 /// The same job on both sides.
@@ -112,6 +114,7 @@ impl Half<'_> {
                 side(self.ours, ours, &self.trees, Aim::AtLeast(aim)),
                 side("ejabberd", theirs, &[self.ejabberd.tree()], Aim::None),
             ];
+            self.postgres.map_or(Ok(()), Postgres::checkpoint)?;
             let outcome = Contest { what: what.clone(), sides }.hold(plan, report)?;
             let (closed, open) = (outcome.closed_p99(), outcome.open_p99());
             let judged = report.judge(&what, "p99 to ejabberd's", &Aim::AtMost(1.0), closed.max(open));
@@ -144,8 +147,7 @@ impl Half<'_> {
         peer.set_up()?;
         let mut cold = password.checks().to(groups);
         cold.connections = 2;
-        let first = Load::Calls(cold).run(Pace::Count(count), Duration::from_secs(600))?;
-        let theirs = Load::Calls(peer.check_password()).run(Pace::Count(count), Duration::from_secs(600))?;
+        let (first, theirs) = (cold.each(count)?, peer.check_password().each(count)?);
         report.line(&format!(
             "A password that was not checked before: {:.0}/s (argon2id, meant to be slow); ejabberd {:.0}/s (plain text).\n",
             first.rate(),
@@ -243,7 +245,7 @@ impl Peer {
                  \"nodes\":\"urn:xmpp:mucsub:nodes:messages\""
             )
         };
-        self.calls("subscribe_room", "[", subscribe).each(samples * ROOMS_OF_ONE)
+        self.calls("subscribe_room", "[", subscribe).each(samples * ROOMS_OF_ONE).map(drop)
     }
 
     fn register(&self) -> Calls {

@@ -53,6 +53,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
                 stores.pgbench(plan, &service.database("peer"), name, &script, Aim::None)?,
             ],
         };
+        stores.postgres.checkpoint()?;
         contest.hold(plan, report)?;
     }
     Ok(())

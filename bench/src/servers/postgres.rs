@@ -11,14 +11,17 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// What differs from PostgreSQL's defaults. No checkpoint falls into a run: it would fall on one side only.
-const SETTINGS: [&str; 8] = [
+/// What differs from PostgreSQL's defaults. No checkpoint falls into a run: it would fall on one side only. The log has
+/// only what a crash needs.
+const SETTINGS: [&str; 10] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "max_connections=400",
     "shared_buffers=1GB",
     "effective_cache_size=8GB",
-    "max_wal_size=32GB",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "max_wal_size=6GB",
     "checkpoint_timeout=1h",
     "maintenance_work_mem=256MB",
 ];
@@ -80,6 +83,11 @@ impl Postgres {
     /// A copy of a database that nobody uses at the moment.
     pub fn copy(&self, from: &str, to: &str) -> Result<()> {
         self.execute("postgres", &format!("CREATE DATABASE {to} TEMPLATE {from}"))
+    }
+
+    /// So that none falls into what comes next, or on both sides alike.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.execute("postgres", "CHECKPOINT")
     }
 
     pub fn execute(&self, database: &str, sql: &str) -> Result<()> {
