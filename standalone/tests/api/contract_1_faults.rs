@@ -103,7 +103,7 @@ async fn ten_first_checks_of_one_name_are_told_in_two_seconds_that_svc_im_auth_i
     }
     let mut stack = Stack::start(&[("RUST_LOG", "info")]).await;
     let kith = stack.client();
-    let user = kith.bound_account(&name("key")).await;
+    let (user, other) = (kith.bound_account(&name("key")).await, kith.account().await);
     stack.process_of("im_auth").signal("STOP");
     // Of a crowd at once on a loaded machine; where the wait and the question add up it is 3.6 s.
     const LIMIT: Duration = Duration::from_secs(3);
@@ -146,7 +146,8 @@ async fn ten_first_checks_of_one_name_are_told_in_two_seconds_that_svc_im_auth_i
     });
     futures_util::future::join_all(pages).await;
     stack.process_of("im_auth").signal("CONT");
-    within(Duration::from_secs(5), "heals", async || kith.sign_in(&user, PASSWORD).await.json()["ret"] == "ok").await;
+    // It may judge later what it was asked, so the user may be locked out.
+    within(Duration::from_secs(5), "heals", async || kith.sign_in(&other, PASSWORD).await.json()["ret"] == "ok").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
