@@ -38,8 +38,8 @@ async fn ten_first_checks_of_one_name_are_answered_in_two_seconds_where_nobody_a
         async move { credentials.check(&alice(&format!("password-{n}")), HERE).await.unwrap_err().code() }
     });
     let answers = futures_util::future::join_all(checks).await;
-    // 2 s, and what a loaded test machine takes to schedule.
-    assert!(began.elapsed() < Duration::from_millis(2_300), "after {:?}", began.elapsed());
+    // 2 s, and what a loaded test machine takes to schedule; where the waits add up it is 3.6 s.
+    assert!(began.elapsed() < Duration::from_secs(3), "after {:?}", began.elapsed());
     assert!(answers.iter().all(|code| matches!(code, Code::Busy | Code::Unreachable)), "{answers:?}");
 }
 
