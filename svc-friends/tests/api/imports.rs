@@ -43,7 +43,7 @@ async fn read(client: Client, n: usize, stop: Arc<AtomicBool>) -> (usize, Vec<St
     let (mut reads, mut refused) = (0, Vec::new());
     while !stop.load(Ordering::Relaxed) {
         let body = json!({"useracc": format!("u{}", (n * 397 + reads) % 2000)});
-        let code = client.code(if n % 2 == 0 { "getFriends" } else { "getUserVerify" }, body).await;
+        let code = client.code(if n.is_multiple_of(2) { "getFriends" } else { "getUserVerify" }, body).await;
         reads += 1;
         if code != "000000" {
             refused.push(code);
