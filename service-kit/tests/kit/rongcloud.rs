@@ -66,7 +66,6 @@ async fn each_misbehaviour_has_its_meaning() {
         (Mood::Refuses(500, 1000), "away"),
         (Mood::Refuses(503, 503), "away"),
         (Mood::CutsShort, "away"),
-        (Mood::Endless, "away"),
     ] {
         fake.mood(mood);
         let got = match rc.join_group(&["u"], "1", "g").await.unwrap_err() {
@@ -76,6 +75,10 @@ async fn each_misbehaviour_has_its_meaning() {
         };
         assert_eq!(got, expected, "{mood:?}");
     }
+    // Not read to an end that never comes.
+    fake.mood(Mood::Endless);
+    let endless = rc.join_group(&["u"], "1", "g").await.unwrap_err();
+    assert_eq!(endless, Trouble::Unavailable("an answer too long to be one".into()));
     fake.mood(Mood::Slow(Duration::from_secs(5)));
     let began = Instant::now();
     let late = rc.get_token("u", "n", "").await.unwrap_err();

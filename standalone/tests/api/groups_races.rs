@@ -50,7 +50,15 @@ async fn the_last_place_is_given_once_to_200_who_ask_at_once() {
     let mut joins = JoinSet::new();
     for user in &users[8..] {
         let user = user.clone();
-        joins.spawn(async move { user.on(id, "group_join").await.json() });
+        joins.spawn(async move {
+            loop {
+                let answer = user.on(id, "group_join").await.json();
+                // A machine that is too busy for so many at once is another matter.
+                if !answer["reason"].as_str().unwrap().ends_with("try again") {
+                    return answer;
+                }
+            }
+        });
     }
     let answers = joins.join_all().await;
     let ok = answers.iter().filter(|a| a["ret"] == "ok").count();

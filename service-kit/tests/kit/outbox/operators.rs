@@ -61,7 +61,7 @@ async fn retry_revives_each_dead_letter_once_though_all_are_refused_again_meanwh
     let dead = async || list(&db, true, 0, 2_000).await.unwrap().len();
     until("all dead", async || dead().await == DEAD).await;
     let revived = tokio::time::timeout(Duration::from_secs(20), retry(&db, &Clock::system(), None)).await;
-    assert_eq!(revived.expect("it ends").unwrap(), DEAD as u64);
+    assert_eq!(revived.unwrap().unwrap(), DEAD as u64, "and it ends");
     until("all dead again", async || dead().await == DEAD).await;
 }
 
