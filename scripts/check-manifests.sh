@@ -42,7 +42,8 @@ for overlay in deploy/k8s/overlays/*/; do
     kubectl kustomize "$overlay" >"$tools/$name.yaml" 2>"$tools/log" || { cat "$tools/log" >&2; fail "$overlay"; }
     "$tools/venv/bin/kubernetes-validate" --strict --quiet "$tools/$name.yaml" || fail "$overlay"
 done
-POSTGRES=db.example.com REDIS=redis.example.com REDIS_PASSWORD=x S3_KEY_ID=x S3_SECRET=x \
+echo certificate >"$tools/ca.crt"
+POSTGRES=db.example.com POSTGRES_CA="$tools/ca.crt" REDIS=redis.example.com REDIS_PASSWORD=x S3_KEY_ID=x S3_SECRET=x \
     deploy/k8s/make-secrets.sh >"$tools/secrets.yaml"
 "$tools/venv/bin/kubernetes-validate" --strict --quiet "$tools/secrets.yaml" || fail "deploy/k8s/make-secrets.sh"
 

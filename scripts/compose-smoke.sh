@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Starts docker-compose.yml from nothing, as a project of its own on a free port, and tries it: calls of every family and
-# sockets through the gateway, replicas, and the death of each container in turn. Takes it down again with its volumes.
+# sockets through the gateway, replicas, rotations, and the death of each container in turn. Takes it down again with its
+# volumes.
 #   scripts/compose-smoke.sh            all of it
-#   scripts/compose-smoke.sh smoke      some of: smoke scale crash
+#   scripts/compose-smoke.sh smoke      some of: smoke scale rotate crash
 # KITH_VERSION=tag uses images that are there instead of building them; KEEP=1 leaves the project up.
 # Needs Docker with docker-compose 1.29 or the plugin `docker compose`, and Python 3.
 set -euo pipefail

@@ -7,13 +7,18 @@
 # The keys are settings (README.md), so that more apps and previous values during a rotation are only more keys here.
 # POSTGRES_PASSWORD_<SERVICE> (IM_AUTH, TERMINAL_USER, GROUPS, FRIENDS) and REDIS_PASSWORD take passwords that are
 # given; otherwise they are random, and the roles must be made with them: see docs/runbook.md.
-# Without S3_KEY_ID the pods' own rights count.
+# Without S3_KEY_ID the pods' own rights count. POSTGRES_CA is a file with the certificate that PostgreSQL's is checked
+# against; without it the connection is encrypted, but to whoever answers.
 set -euo pipefail
 
 : "${POSTGRES:?host[:port] of PostgreSQL}" "${REDIS:?host[:port] of Redis}"
 namespace=${NAMESPACE:-kith}
-# verify-full with the provider's certificate (sslrootcert=/etc/kith/…) is better where it can be mounted.
 sslmode=${POSTGRES_SSLMODE:-require}
+ca=
+if [ -n "${POSTGRES_CA:-}" ]; then
+    sslmode='verify-full&sslrootcert=/etc/kith/postgres/ca.crt'
+    ca=$(<"$POSTGRES_CA")
+fi
 
 random() { head -c 600 /dev/urandom | LC_ALL=C tr -dc 'a-zA-Z0-9' | head -c 32; }
 
@@ -46,3 +51,7 @@ secret kith-im-auth-secrets KITH__IM_AUTH__DATABASE_URL "$(database IM_AUTH)" \
 secret kith-terminal-user-secrets KITH__TERMINAL_USER__DATABASE_URL "$(database TERMINAL_USER)"
 secret kith-groups-secrets KITH__GROUPS__DATABASE_URL "$(database GROUPS)"
 secret kith-friends-secrets KITH__FRIENDS__DATABASE_URL "$(database FRIENDS)"
+if [ -n "$ca" ]; then
+    printf -- '---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: kith-postgres-ca\n  namespace: %s\ntype: Opaque\nstringData:\n  ca.crt: |\n%s\n' \
+        "$namespace" "$(sed 's/^/    /' <<<"$ca")"
+fi

@@ -92,6 +92,7 @@ def kubernetes(overlay):
             check(spread["labelSelector"]["matchLabels"].items() <= labels.items(), f"{at}: spread of other pods")
         check(pod["serviceAccountName"] in of("ServiceAccount"), f"{at}: no such service account")
         volumes = {v["name"] for v in pod["volumes"]}
+        used_secrets |= {v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
         (container,) = pod["containers"]
         check(container["image"].split(":")[0].endswith(f"/{name}"), f"{at}: image {container['image']}")
         check({m["name"] for m in container["volumeMounts"]} == volumes, f"{at}: volumes")

@@ -42,11 +42,14 @@ def secrets():
     return {line.split(":")[0]: line.split(":")[1].strip() for line in shown.splitlines() if ":" in line}
 
 
-SHOWN = secrets()
-
-
 def client():
-    return Kith(ADDRESS, SHOWN["app secret (document 002)"], "kith", SHOWN["app auth_token (document 004)"])
+    shown = secrets()
+    return Kith(ADDRESS, shown["app secret (document 002)"], "kith", shown["app auth_token (document 004)"])
+
+
+def copies_of(kith):
+    """Makes clients with the same secrets, one for each thread."""
+    return lambda: Kith(ADDRESS, kith.secret, kith.app_id, kith.auth_token)
 
 
 def fails(call, *words):
@@ -184,7 +187,7 @@ def crash():
         expected = [uid for uid in people if uid in sockets and sockets[uid].closed is None]
         return kith.online(*people) == expected
 
-    load = Load(client, threads=3, rate=15)
+    load = Load(copies_of(kith), threads=3, rate=15)
     slowest = 0
     for service in ("redis", "postgres", "svc-im-auth", "svc-terminal-user", "svc-groups", "svc-friends", "gateway"):
         expect(until(lambda: open_sockets() or presence_is_right(), 20) is not None, f"sockets before {service} dies")
@@ -216,7 +219,39 @@ def crash():
     say(f"{load.done} calls answered, none of {len(load.written)} answered writes lost")
 
 
-STEPS = {"smoke": smoke, "scale": scale, "crash": crash}
+def rotate():
+    """Secrets and keys of the volume: both values count, then only the new one."""
+    services = ["svc-im-auth", "svc-terminal-user", "svc-groups", "svc-friends"]
+
+    def change(how):
+        for name in ("app-secret", "auth-token", "token-key"):
+            run(*COMPOSE, "run", "--rm", "init", how, name)
+        run(*COMPOSE, "up", "-d", "--no-build", "--no-deps", "--force-recreate", *services)
+        expect(until(lambda: all(is_healthy(c) for s in services for c in containers(s)), 90) is not None, how)
+        time.sleep(3)
+
+    def works(kith):
+        kith.im("getUserVerify", useracc="dora")
+        return kith.token("dora")
+
+    old = client()
+    old_token = old.register("dora")
+    change("rotate")
+    new = client()
+    expect(new.secret != old.secret and new.auth_token != old.auth_token, "new values")
+    works(old)
+    new_token = works(new)
+    new.b("/auth/parse_token", token=old_token)
+    change("retire")
+    works(new)
+    new.b("/auth/parse_token", token=new_token)
+    fails(lambda: old.token("dora"), "not authorized")
+    fails(lambda: old.im("getUserVerify", useracc="dora"), "111109")
+    fails(lambda: new.b("/auth/parse_token", token=old_token), "702")
+    say("app secret, auth_token and token key: both count, then the new ones alone")
+
+
+STEPS = {"smoke": smoke, "scale": scale, "rotate": rotate, "crash": crash}
 for name in STEPS if "all" in sys.argv[1:] else sys.argv[1:]:
     print(f"== {name}", flush=True)
     STEPS[name]()

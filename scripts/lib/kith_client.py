@@ -33,10 +33,14 @@ class Kith:
         self.address = (host, int(port or 80))
         self.secret, self.app_id, self.auth_token = secret, app_id, auth_token
         self.timeout = timeout
-        self.connection = None
+        self.connection, self.used = None, 0.0
 
     def send(self, method, path, body=None, headers=None):
         """One request as it is, without a second try: status, headers, body."""
+        if time.monotonic() - self.used > 5:
+            # The server may be about to close it.
+            self.close()
+        self.used = time.monotonic()
         if self.connection is None:
             self.connection = http.client.HTTPConnection(*self.address, timeout=self.timeout)
         try:

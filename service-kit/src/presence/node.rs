@@ -198,9 +198,15 @@ impl Node {
             lease.name = format!("{}{:03x}", self.process, lease.number & 0xfff);
             // Counted before it is tried: whether it reached Redis may stay unknown.
             self.lease.send_modify(|l| l.number = lease.number);
-            let (run_id, _) = self.scripts.renew(Task::Join, &lease.name, "").await?;
+            // While a node is rewriting nobody knows who is online; one that just started has nothing to rewrite, and
+            // who comes meanwhile is not told that the socket is open before it is written.
+            let (task, phase) = match self.table().users() {
+                0 => (Task::Enter, Phase::Serving),
+                _ => (Task::Join, Phase::Rewriting),
+            };
+            let (run_id, _) = self.scripts.renew(task, &lease.name, "").await?;
             self.table().rewrite_all(&lease.name);
-            (lease.phase, lease.run_id, lease.renewed) = (Phase::Rewriting, run_id, Some(Instant::now()));
+            (lease.phase, lease.run_id, lease.renewed) = (phase, run_id, Some(Instant::now()));
             self.lease.send_replace(lease);
             self.write.notify_one();
             return Ok(Next::Now);

@@ -45,6 +45,8 @@ static VIEW: LazyLock<Script> = LazyLock::new(|| script(include_str!("lua/view.l
 pub enum Task {
     /// Stand in the set as rewriting.
     Join,
+    /// Join and serve at once, as whoever has no users to write.
+    Enter,
     Renew,
     /// All users are written: stand in the set, instead of all former leases of the process.
     Serve,
@@ -101,6 +103,7 @@ impl Scripts {
     pub async fn renew(&self, task: Task, lease: &str, run_id: &str) -> Result<(String, bool)> {
         let task = match task {
             Task::Join => "join",
+            Task::Enter => "enter",
             Task::Renew => "renew",
             Task::Serve => "serve",
         };

@@ -249,3 +249,26 @@ async fn a_long_random_walk_is_never_wrong_for_long() {
     eprintln!("{known} answers, {unknown} unknown, {faults} faults, never wrong longer than {longest:?}");
     assert!(known > 5 * users.len() as u32 && unknown > 0 && faults >= 6);
 }
+
+/// Rolling restarts: while a node stands as rewriting, every question who is online is refused.
+#[tokio::test]
+async fn a_node_that_starts_without_users_never_stands_as_rewriting() {
+    let server = RedisServer::start();
+    // Shows the commands of scripts too.
+    let mut monitor = std::net::TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    monitor.write_all(b"MONITOR\r\n").unwrap();
+    let mut shown = BufReader::new(monitor).lines().map(Result::unwrap);
+    assert_eq!(shown.next().unwrap(), "+OK");
+    let node = Node::start(&redis::settings(&server.url())).await;
+    node.until("u", NOTHING, ms(5000)).await;
+    let is_entry = |line: &String| line.contains("\"ZADD\"") && line.contains("nodes\"");
+    let (user, conn) = ("u", node.open("u", Platform::Linux).await.unwrap().0);
+    let entries: Vec<String> = shown.by_ref().filter(is_entry).take(2).collect();
+    assert!(entries.iter().all(|line| !line.contains("\"~")), "{entries:?}");
+    // With a user it does, until that one is written again.
+    server.flush();
+    let again = shown.find(|line| is_entry(line) && line.contains("\"~"));
+    assert!(again.is_some());
+    node.until(user, on(Platform::Linux), ms(5000)).await;
+    node.close(user, conn);
+}

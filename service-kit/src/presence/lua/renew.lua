@@ -1,4 +1,4 @@
--- KEYS: nodes, epoch, pulse, fence. ARGV: what to do (join, renew, serve), lease, its run id, generation.
+-- KEYS: nodes, epoch, pulse, fence. ARGV: what to do (join, enter, renew, serve), lease, its run id, generation.
 -- Answers the run id and whether the lease is unbroken.
 local nodes, epoch, pulse = KEYS[1], KEYS[2], KEYS[3]
 local task, lease, old_run = ARGV[1], ARGV[2], ARGV[3]
@@ -20,8 +20,8 @@ if task == 'join' then
 end
 local serving = redis.call('ZSCORE', nodes, lease)
 local member = serving and lease or '~' .. lease
-if run ~= old_run or not alive(redis.call('ZSCORE', nodes, member)) then return {run, 0} end
-if task == 'serve' then
+if task ~= 'enter' and (run ~= old_run or not alive(redis.call('ZSCORE', nodes, member))) then return {run, 0} end
+if task == 'serve' or task == 'enter' then
     for _, m in ipairs(redis.call('ZRANGE', nodes, 0, -1)) do
         if process((string.gsub(m, '~', '', 1))) == process(lease) then redis.call('ZREM', nodes, m) end
     end
