@@ -18,7 +18,8 @@ const WAIT: Duration = Duration::from_secs(2);
 
 /// What is checked where there is no hash: as costly as all others, and nobody's password has it. Ready-made, because
 /// memory that is hashed in once stays with the process.
-const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODYS: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// 19 MiB, two passes: OWASP's recommendation.
 fn argon2() -> Argon2<'static> {

@@ -84,7 +84,7 @@ async fn no_socket_survives_a_log_out_that_came_while_it_opened() {
     let kith = shared().await;
     for _ in 0..20 {
         let uid = name("u");
-    let token = kith.user(&uid, 1).await;
+        let token = kith.user(&uid, 1).await;
         let query = format!("token={token}");
         let (opened, _) = tokio::join!(Socket::try_open(&kith.url, &query), kith.force_logout(&uid, 0));
         match opened {
