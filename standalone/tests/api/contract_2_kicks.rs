@@ -3,6 +3,7 @@
 use crate::groups::execute;
 use crate::socket::{End, Socket};
 use crate::stack::{Stack, name, shared};
+use futures_util::future::join_all;
 use serde_json::json;
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ async fn force_logout_closes_sockets_with_4702() {
 #[tokio::test]
 async fn no_socket_survives_a_log_out_that_came_while_it_opened() {
     let kith = shared().await;
-    for _ in 0..20 {
+    let once = async || {
         let uid = name("u");
         let token = kith.user(&uid, 1).await;
         let query = format!("token={token}");
@@ -92,6 +93,10 @@ async fn no_socket_survives_a_log_out_that_came_while_it_opened() {
             Ok(mut socket) => assert_eq!(socket.end().await.1, End::Closed(4702)),
         }
         kith.until_platforms(&uid, &[], SOON).await;
+    };
+    // Many at once, so that the two meet in every order.
+    for _ in 0..10 {
+        join_all((0..32).map(|_| once())).await;
     }
 }
 

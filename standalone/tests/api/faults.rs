@@ -172,8 +172,7 @@ async fn under_load<F: Future<Output = PostgresServer>>(workers: usize, outage: 
     let _postgres = outage(postgres).await;
     until_registering(&kith).await;
     load.goes_on(50).await;
-    let slowest = load.end(&kith).await.slowest;
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    load.end(&kith).await.is_clear_within(Duration::from_secs(3));
 }
 
 /// Within 5 s.
@@ -202,8 +201,7 @@ async fn a_database_with_one_connection_is_busy_and_never_hangs() {
     assert_eq!(busy["errCode"], 503, "{busy}");
     drop(locker);
     until_registering(&kith).await;
-    let slowest = load.end(&kith).await.slowest;
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    load.end(&kith).await.is_clear_within(Duration::from_secs(3));
     until_answering(&kith).await;
 }
 

@@ -1,7 +1,7 @@
 //! A load of registrations while something happens to the servers.
 
 use crate::client::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,9 +19,19 @@ pub struct Load {
 pub struct Outcome {
     /// Who was registered.
     pub answered: Vec<String>,
-    /// Answers that say "try again".
-    pub failures: Vec<String>,
+    /// All other answers.
+    pub failures: Vec<Value>,
     pub slowest: Duration,
+}
+
+impl Outcome {
+    /// Sees that whoever was not registered was told to try again, and nobody waited longer than that.
+    #[track_caller]
+    pub fn is_clear_within(&self, limit: Duration) {
+        let unclear = self.failures.iter().find(|answer| ![json!(503), json!(500)].contains(&answer["errCode"]));
+        assert_eq!(unclear, None);
+        assert!(self.slowest < limit, "{:?}", self.slowest);
+    }
 }
 
 impl Load {
@@ -63,17 +73,18 @@ async fn register(kith: Client, worker: usize, stop: Arc<AtomicBool>, outcome: A
         let start = Instant::now();
         let answer = kith.register(&uid).await.json();
         let took = start.elapsed();
-        let retry = {
+        let failed = {
             let mut outcome = outcome.lock().unwrap();
             outcome.slowest = outcome.slowest.max(took);
-            match answer["errCode"].as_i64() {
-                Some(0) => outcome.answered.push(uid),
-                Some(503 | 500) => outcome.failures.push(answer.to_string()),
-                _ => panic!("{answer}"),
+            let failed = answer["errCode"] != 0;
+            if failed {
+                outcome.failures.push(answer);
+            } else {
+                outcome.answered.push(uid);
             }
-            answer["errCode"] != 0
+            failed
         };
-        if retry {
+        if failed {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
