@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use shared_models::schema::form;
 use shared_models::{Stamp, Text};
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
-use std::borrow::Cow;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 

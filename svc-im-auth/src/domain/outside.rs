@@ -23,7 +23,12 @@ use std::sync::{Arc, OnceLock};
 pub const ACCOUNT: &str = "account.changed";
 
 pub fn intent(key: &AccountKey) -> Intent {
-    Intent { kind: ACCOUNT.into(), lane: format!("{}:{}", key.app_id, key.uid), key: String::new(), detail: String::new() }
+    Intent {
+        kind: ACCOUNT.into(),
+        lane: format!("{}:{}", key.app_id, key.uid),
+        key: String::new(),
+        detail: String::new(),
+    }
 }
 
 /// Delivers such intents, once the service is put together.
