@@ -17,6 +17,7 @@ need_server postgres postgresql
 need_server redis-server redis-server
 need_server setpriv util-linux
 need_server setsid util-linux
+need_server curl curl
 need_server chromium chromium
 need_server chromedriver chromium-driver
 need_moto

@@ -151,7 +151,10 @@ function show() {
   document.getElementById("calls").replaceChildren(...sections);
   if (location.hash) {
     const asked = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (asked) asked.open = true;
+    if (asked) {
+      asked.open = true;
+      asked.scrollIntoView();
+    }
   }
 }
 
