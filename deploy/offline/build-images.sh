@@ -34,7 +34,7 @@ step() { printf '== %s (%s s)\n' "$1" "$SECONDS"; }
 # The system that all four begin with.
 make_root() {
     step "debootstrap $SUITE"
-    debootstrap --variant=minbase --include=ca-certificates "$SUITE" "$work/root" "$MIRROR" >"$work/log" 2>&1 ||
+    debootstrap --variant=minbase "$SUITE" "$work/root" "$MIRROR" >"$work/log" 2>&1 ||
         { tail -n 20 "$work/log" >&2; fail "debootstrap"; }
     printf '%s\n' "deb $MIRROR $SUITE main" "deb $MIRROR $SUITE-updates main" "deb $SECURITY_MIRROR $SUITE-security main" \
         >"$work/root/etc/apt/sources.list"
@@ -44,11 +44,6 @@ make_root() {
     printf '%s\n' 'path-exclude /usr/share/doc/*' 'path-exclude /usr/share/man/*' 'path-exclude /usr/share/locale/*' \
         >"$work/root/etc/dpkg/dpkg.cfg.d/kith-slim"
     echo force-unsafe-io >"$work/root/etc/dpkg/dpkg.cfg.d/kith-unpack"
-    # Certificates that this site trusts besides Debian's: a proxy's, a mirror's.
-    if compgen -G '/usr/local/share/ca-certificates/*.crt' >/dev/null; then
-        cp /usr/local/share/ca-certificates/*.crt "$work/root/usr/local/share/ca-certificates/"
-        chroot "$work/root" update-ca-certificates >/dev/null 2>&1
-    fi
     in_root "$work/root" upgrade
 }
 
@@ -95,7 +90,12 @@ rust() {
     "$toolchain/bin/rustc" --version | grep -q "^rustc $RUST_VERSION\." ||
         fail "$toolchain is not Rust $RUST_VERSION: rustup toolchain install $RUST_VERSION, and set TOOLCHAIN"
     # What the official image has of Debian, as far as our build uses it.
-    image "rust:$RUST_VERSION-$SUITE" gcc g++ libc6-dev libssl-dev make perl pkg-config
+    image "rust:$RUST_VERSION-$SUITE" ca-certificates gcc g++ libc6-dev libssl-dev make perl pkg-config
+    # What this site trusts besides Debian's: a proxy's certificate, a mirror's.
+    if compgen -G '/usr/local/share/ca-certificates/*.crt' >/dev/null; then
+        cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/"
+        chroot "$root" update-ca-certificates >/dev/null 2>&1
+    fi
     mkdir -p "$root/usr/local/rustup" "$root/usr/local/cargo/bin"
     cp -aL "$toolchain" "$root/usr/local/rustup/toolchain"
     rm -rf "$root/usr/local/rustup/toolchain/share" \
