@@ -17,6 +17,8 @@ class Counts:
 
     def __init__(self):
         self.lock = threading.Lock()
+        # Whether a client was told that its request came too late.
+        self.late = False
         self.take()
 
     def add(self, took, answered):
@@ -72,6 +74,11 @@ class Client:
             if answer.will_close:
                 self.close()
             if answer.status >= 500 or answer.getheader("X-Kith-Failure"):
+                return None
+            if answer.status == 408:
+                # A gateway that was frozen finds that the request's time is over before it finds the request.
+                if self.counts:
+                    self.counts.late = True
                 return None
             if answer.status != 200:
                 raise AssertionError(f"{method} {path}: HTTP {answer.status}: {text[:200]!r}")

@@ -79,6 +79,7 @@ class Game:
         pids = self.pids()
         began = time.monotonic()
         self.crew.counts.take()
+        self.crew.counts.late = False
         self.violations.clear()
         self.crew.go_on()
         time.sleep(rng.uniform(1, 2))
@@ -98,6 +99,8 @@ class Game:
         self.reader.read(self.crew.actors, ended)
         marks.append(time.monotonic())
         self.presence_stays(ended)
+        if self.crew.counts.late and not (fault.kind == STOP and fault.target == "gateway"):
+            self.crew.report("a client was told 408, and it was not the client who was late")
         for name, pid in self.pids().items():
             was = pids[name]
             if pid != was and not (fault.kind == KILL and fault.target == name):

@@ -211,6 +211,12 @@ impl Attempt<'_> {
             lease.pool.address.failed(sent);
             return Err(Error::from(Code::BadUpstream).because("an upgrade nobody asked for"));
         }
+        // Not the service's own word but its server library's: frozen, it found that the time was over before it found
+        // the request. It has no envelope, and it is not the client who was late.
+        if status == StatusCode::REQUEST_TIMEOUT {
+            lease.pool.address.failed(sent);
+            return Err(Error::from(Code::BadUpstream).because("the service took the request for one that never came"));
+        }
         let ending = is_draining(&parts.headers);
         lease.pool.address.answered(sent, ending);
         let line = Line { lease, feed: self.feed.clone(), keep: ending == (false, false) };

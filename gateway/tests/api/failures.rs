@@ -63,6 +63,14 @@ async fn a_service_that_answers_garbage() {
     everywhere(&gate, "POST", 502, "the service did not answer properly: try again", "160000").await;
 }
 
+/// A frozen process that wakes finds its time for the request over before it finds the request.
+#[tokio::test]
+async fn a_service_whose_library_says_408() {
+    let toy = Toy::start(|_| Reply::last("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")).await;
+    let gate = Gate::to(&toy).await;
+    everywhere(&gate, "POST", 502, "the service did not answer properly: try again", "160000").await;
+}
+
 #[tokio::test]
 async fn real_statuses_can_be_had() {
     let gate = Gate::with(&["127.0.0.1:1".parse().unwrap()], |s| s.real_status = true).await;
