@@ -38,7 +38,7 @@ complete() {
 # moto's S3 server, in a Python environment of its own below target/.
 need_moto() {
     moto="$PWD/target/moto"
-    [ -x "$moto/bin/moto_server" ] && return
+    "$moto/bin/python3" -c "import moto.server" 2>/dev/null && return
     step "Installing moto[server] from PyPI"
     command -v python3 >/dev/null || need_server python3 python3
     rm -rf "$moto"
@@ -102,7 +102,7 @@ start_servers() {
     pg_pid=$!
     (cd "$servers/redis" && exec redis-server --port "$redis_port" --bind 127.0.0.1 --save "" >"$servers/redis.log" 2>&1) &
     redis_pid=$!
-    (cd "$servers" && exec "$moto/bin/moto_server" -H 127.0.0.1 -p "$moto_port" >"$servers/moto.log" 2>&1) &
+    (cd "$servers" && exec "$moto/bin/python3" -m moto.server -H 127.0.0.1 -p "$moto_port" >"$servers/moto.log" 2>&1) &
     moto_pid=$!
     for _ in $(seq 200); do
         if (exec 3<>"/dev/tcp/127.0.0.1/$redis_port") 2>/dev/null && pg_isready -q -h 127.0.0.1 -p "$pg_port" &&

@@ -195,6 +195,7 @@ mod tests {
                 "AdminOnly 403 112180",
                 "NotGroupOwner 403 112180",
                 "GroupFull 409 112180",
+                "TooManyGroups 409 112180",
                 "NotMember 409 112180",
                 "OwnerCannotQuit 409 112180",
                 "UnknownTerminalUser 404 112180",
