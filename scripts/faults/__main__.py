@@ -76,7 +76,8 @@ def run(given, cluster, violations):
     catalogue = Catalogue(cluster, rng)
     for kind in catalogue.skipped:
         print(f"SKIPPED: {kind}: this user may not mount a small disk", flush=True)
-    game = Game(cluster, crew, sockets, Reader(cluster, rng, crew.report), Prober(crew), violations)
+    reader = Reader(cluster, rng, crew.report)
+    game = Game(cluster, crew, sockets, reader, Prober(crew), violations)
     results = []
     for number in range(1, given.rounds + 1):
         began = time.monotonic()
@@ -86,8 +87,8 @@ def run(given, cluster, violations):
             f"{number:3} {result.fault}: {result.acknowledged} writes, {result.failed} of {result.calls} calls failed, "
             f"slowest answer {result.slowest:.1f} s, presence right in {result.presence:.1f} s, "
             f"healed in {result.recovery:.1f} s, {len(result.violations)} violations "
-            f"({' + '.join(f'{phase:.0f}' for phase in result.phases)} s; machine late by {cluster.lag.worst(began):.2f} s at most; "
-            f"{ledger.entries()} entries, {sockets.opened} sockets)",
+            f"({' + '.join(f'{phase:.0f}' for phase in result.phases)} s; "
+            f"machine late by {cluster.lag.worst(began):.2f} s at most; {ledger.entries()} entries, {sockets.opened} sockets)",
             flush=True,
         )
     violations.clear()
