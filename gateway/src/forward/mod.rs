@@ -283,7 +283,7 @@ async fn first_chunk(body: &mut Incoming) -> First {
 }
 
 fn body_late() -> Error {
-    Error::new(Code::BadBody, "the request's body did not come in time")
+    Error::new(Code::BadBody, "the request's body did not arrive in time")
 }
 
 fn may_repeat(visit: &Visit) -> bool {

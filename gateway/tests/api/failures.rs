@@ -132,5 +132,5 @@ async fn a_body_that_stalls_is_given_up() {
     let mut client = Client::connect(gate.public).await;
     let answer = client.call(b"POST /auth/x HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nabc").await;
     assert_eq!(answer.status, 400);
-    assert_eq!(answer.text(), r#"{"errCode":400,"errMsg":"the request's body did not come in time"}"#);
+    assert_eq!(answer.text(), r#"{"errCode":400,"errMsg":"the request's body did not arrive in time"}"#);
 }
