@@ -15,7 +15,7 @@ fi
 if ! "$deny" --all-features fetch db >/dev/null 2>&1; then
     echo "warning: the advisory database could not be fetched: known holes were not looked for" >&2
 else
-    "$deny" --all-features check --disable-fetch advisories
+    "$deny" --all-features --offline check advisories
 fi
 
 # The compiler enforces it; this finds a crate that does not inherit the lints, or a way around them.
