@@ -54,7 +54,7 @@ if [ $# -eq 0 ]; then
     # Not timed and not judged: only that every scenario still runs. Without ejabberd, which now and then resets
     # connections on a machine that is still busy with it: scripts/bench.sh --smoke ejabberd.
     step "Smoke run of the benchmarks"
-    scripts/bench.sh --smoke gateway reads writes presence credentials kith growth pgbench \
+    scripts/bench.sh --smoke gateway reads writes presence credentials kith growth \
         >"$servers/bench.log" 2>&1 || { cat "$servers/bench.log" >&2; fail "the benchmarks do not run"; }
     step "Faults, a few of them"
     scripts/faults.sh --rounds 6
