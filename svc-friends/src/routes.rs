@@ -5,13 +5,11 @@ use crate::handlers::{avatars, lists, people, relations};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{FromRequest, Handler, Responder};
 use service_kit::media::LinkBase;
-use service_kit::wire::{Call, StatusCodeMsg, post};
+use service_kit::wire::{Call, StatusCodeMsg, post, serve_calls};
 
 pub fn public(cfg: &mut ServiceConfig, core: Core, links: LinkBase) {
     cfg.app_data(Data::new(core)).app_data(Data::new(links));
-    for call in calls() {
-        cfg.service(call);
-    }
+    serve_calls(cfg, calls());
 }
 
 pub fn calls() -> Vec<Call> {

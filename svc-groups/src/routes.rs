@@ -4,13 +4,11 @@ use crate::domain::Core;
 use crate::handlers::{groups, internal, lists, members};
 use actix_web::web::{Data, ServiceConfig};
 use service_kit::links::LinkBase;
-use service_kit::wire::{Call, Internal, RetReason, get_or_post, post};
+use service_kit::wire::{Call, Internal, RetReason, get_or_post, post, serve_calls};
 
 pub fn public(cfg: &mut ServiceConfig, core: Core, links: LinkBase) {
     cfg.app_data(Data::new(core)).app_data(Data::new(links));
-    for call in calls() {
-        cfg.service(call);
-    }
+    serve_calls(cfg, calls());
 }
 
 pub fn calls() -> Vec<Call> {
@@ -28,5 +26,5 @@ pub fn calls() -> Vec<Call> {
 
 /// Below `/internal`.
 pub fn internal(cfg: &mut ServiceConfig, core: Core) {
-    cfg.app_data(Data::new(core)).service(post::<Internal, _, _>("/memberships/rekey", internal::rekey));
+    serve_calls(cfg.app_data(Data::new(core)), vec![post::<Internal, _, _>("/memberships/rekey", internal::rekey)]);
 }

@@ -4,13 +4,13 @@ use crate::domain::Core;
 use crate::handlers::{auth, cmd, im, internal, media, socket, user};
 use actix_web::web::{Data, ServiceConfig};
 use service_kit::media::{LinkBase, MediaStore};
-use service_kit::wire::{Call, ErrCodeMsg, Internal, RetReason, change_by_get_or_post, get, post, upgraded};
+use service_kit::wire::{
+    Call, ErrCodeMsg, Internal, RetReason, change_by_get_or_post, get, post, serve_calls, upgraded,
+};
 
 pub fn public(cfg: &mut ServiceConfig, core: Core, media: MediaStore, links: LinkBase) {
     cfg.app_data(Data::new(core)).app_data(Data::new(media)).app_data(Data::new(links));
-    for call in calls() {
-        cfg.service(call);
-    }
+    serve_calls(cfg, calls());
 }
 
 pub fn calls() -> Vec<Call> {
@@ -33,12 +33,14 @@ pub fn calls() -> Vec<Call> {
 
 /// Below `/internal`.
 pub fn internal(cfg: &mut ServiceConfig, core: Core) {
-    cfg.app_data(Data::new(core))
-        .service(post::<Internal, _, _>("/profiles", internal::profiles))
-        .service(post::<Internal, _, _>("/credentials/verify", internal::verify_password))
-        .service(post::<Internal, _, _>("/tokens/verify", internal::verify_token))
-        .service(post::<Internal, _, _>("/tokens/issue", internal::issue_token))
-        .service(post::<Internal, _, _>("/tokens/current", internal::current_token))
-        .service(post::<Internal, _, _>("/accounts/read", internal::read_accounts))
-        .service(post::<Internal, _, _>("/accounts/ensure", internal::ensure_account));
+    let calls = vec![
+        post::<Internal, _, _>("/profiles", internal::profiles),
+        post::<Internal, _, _>("/credentials/verify", internal::verify_password),
+        post::<Internal, _, _>("/tokens/verify", internal::verify_token),
+        post::<Internal, _, _>("/tokens/issue", internal::issue_token),
+        post::<Internal, _, _>("/tokens/current", internal::current_token),
+        post::<Internal, _, _>("/accounts/read", internal::read_accounts),
+        post::<Internal, _, _>("/accounts/ensure", internal::ensure_account),
+    ];
+    serve_calls(cfg.app_data(Data::new(core)), calls);
 }

@@ -4,13 +4,11 @@ use crate::domain::Core;
 use crate::handlers::{courses, info, legacy, page, replace, rongcloud};
 use actix_web::web::{Data, ServiceConfig};
 use service_kit::media::LinkBase;
-use service_kit::wire::{Call, ErrCodeMsg, RcRm, change_by_get_or_post, get, get_or_post, post};
+use service_kit::wire::{Call, ErrCodeMsg, RcRm, change_by_get_or_post, get, get_or_post, post, serve_calls};
 
 pub fn public(cfg: &mut ServiceConfig, core: Core, links: LinkBase) {
     cfg.app_data(Data::new(core)).app_data(Data::new(links));
-    for call in calls() {
-        cfg.service(call);
-    }
+    serve_calls(cfg, calls());
 }
 
 pub fn calls() -> Vec<Call> {

@@ -1,7 +1,7 @@
 //! A service's API document, for its own listener; the gateway merges those of all services.
 
 use crate::openapi::{Document, PATH};
-use crate::wire::{ErrCodeMsg, get};
+use crate::wire::{ErrCodeMsg, get, serve_calls};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use actix_web::web::{Data, ServiceConfig};
@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 pub(super) fn route(cfg: &mut ServiceConfig, document: Option<Document>) {
     if let Some(document) = document {
-        cfg.app_data(Data::new(document)).service(get::<ErrCodeMsg, _, _>(PATH, read));
+        serve_calls(cfg.app_data(Data::new(document)), vec![get::<ErrCodeMsg, _, _>(PATH, read)]);
     }
 }
 

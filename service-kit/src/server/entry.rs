@@ -6,10 +6,11 @@ use crate::health::Health;
 use crate::log as kit_log;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
-use crate::wire::{Dialect, Outcome};
+use crate::wire::{Dialect, Outcome, Routed};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONNECTION, HeaderName, HeaderValue};
+use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use std::borrow::Cow;
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 pub struct Context {
     pub(super) name: &'static str,
+    /// What the paths of its routes stand below.
+    pub(super) below: &'static str,
     pub(super) gateway_token: Secret,
     /// The header and its value with which a request id and forwarded addresses are believed.
     pub(super) proof: (HeaderName, Secret),
@@ -80,8 +83,22 @@ pub struct AccessLine<'a> {
     pub took: Duration,
 }
 
-pub(super) async fn entry<B: MessageBody>(req: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
+/// A slash at the end is optional (contract §0); routes have none.
+fn take_off_slash(req: &mut ServiceRequest) {
+    let Some(path) = req.path().strip_suffix('/').filter(|path| !path.is_empty()) else { return };
+    let query = req.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let Ok(short) = PathAndQuery::try_from(format!("{path}{query}")) else { return };
+    let mut parts = req.uri().clone().into_parts();
+    parts.path_and_query = Some(short);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        req.match_info_mut().get_mut().update(&uri);
+        req.head_mut().uri = uri;
+    }
+}
+
+pub(super) async fn entry<B: MessageBody>(mut req: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
     let began = Instant::now();
+    take_off_slash(&mut req);
     let Some(context) = req.app_data::<web::Data<Context>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("the server has no context"));
     };
@@ -115,7 +132,10 @@ pub(super) async fn entry<B: MessageBody>(req: ServiceRequest, next: Next<B>) ->
             context.finished(&AccessLine {
                 method: req.method().as_str(),
                 path: req.path(),
-                route: req.match_pattern().map_or(Cow::Borrowed("-"), Cow::Owned),
+                route: match req.app_data() {
+                    Some(Routed(path)) => Cow::Owned([context.below, path].concat()),
+                    None => Cow::Borrowed("-"),
+                },
                 status: res.status().as_u16(),
                 outcome,
                 client: address,

@@ -13,6 +13,9 @@ use actix_web::{App, Error, HttpResponse, guard, web};
 
 pub(crate) const INTERNAL_TOKEN: HeaderName = HeaderName::from_static("x-kith-internal-token");
 
+/// Where the routes are that other services call.
+pub(super) const BELOW: &str = "/internal";
+
 struct Token(Secret);
 
 struct Shown {
@@ -33,7 +36,7 @@ where
     let context = spec.internal_context();
     let shown = Shown { health: spec.health, metrics: spec.metrics };
     // Probes and scrapes are not worth a line each; calls are requests like any other.
-    let calls = web::scope("/internal").configure(routes).wrap(from_fn(with_token)).wrap(from_fn(entry));
+    let calls = web::scope(BELOW).configure(routes).wrap(from_fn(with_token)).wrap(from_fn(entry));
     let read = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     App::new()
         .app_data(web::Data::new(shown))

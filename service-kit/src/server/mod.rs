@@ -155,6 +155,7 @@ impl Spec {
     pub fn context(&self) -> Context {
         Context {
             name: self.name,
+            below: "",
             gateway_token: self.gateway_token.clone(),
             proof: (GATEWAY_TOKEN, self.gateway_token.clone()),
             health: self.health.clone(),
@@ -164,7 +165,7 @@ impl Spec {
 
     /// Of the internal listener, whose callers prove themselves with the internal token.
     fn internal_context(&self) -> Context {
-        Context { proof: (INTERNAL_TOKEN, self.internal_token.clone()), ..self.context() }
+        Context { below: internal::BELOW, proof: (INTERNAL_TOKEN, self.internal_token.clone()), ..self.context() }
     }
 
     /// A server with this process's number of workers, without listeners yet.

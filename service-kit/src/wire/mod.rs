@@ -16,7 +16,8 @@ pub use list::{Chunks, ListReply};
 pub use rc_rm::RcRm;
 pub use reply::{FAILURE_HEADER, Failure, Handled, Nothing, Outcome, Reply, http_status, unknown_path};
 pub use ret_reason::RetReason;
-pub use route::{Call, change_by_get_or_post, get, get_or_post, post, upgraded};
+pub(crate) use route::Routed;
+pub use route::{Call, change_by_get_or_post, get, get_or_post, post, serve_calls, upgraded};
 pub use status_code_msg::StatusCodeMsg;
 
 use crate::error::{Code, Error};

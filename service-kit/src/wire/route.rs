@@ -3,19 +3,44 @@
 
 use super::{Envelope, Failure};
 use crate::error::Code;
-use actix_web::dev::{AppService, HttpServiceFactory};
 use actix_web::http::header::{ALLOW, HeaderValue};
-use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError, web};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError, Scope, web};
+use std::collections::BTreeMap;
 
 /// One row of a route table.
 pub struct Call {
     path: String,
     methods: &'static [&'static str],
+    /// What its path begins with, where that is variable.
+    scope: Option<String>,
     resource: Resource,
 }
 
+/// The path of the call that a request was routed to, as the route table has it. With the request's data, because
+/// actix would match its path against all routes once more to tell.
+#[derive(Clone)]
+pub(crate) struct Routed(pub String);
+
+/// Adds a route table. Calls whose paths have the same variable beginning share one scope: that is then taken apart
+/// once for a request, and not by each call's own expression in turn.
+pub fn serve_calls(cfg: &mut web::ServiceConfig, calls: Vec<Call>) {
+    let mut scopes = BTreeMap::<String, Scope>::new();
+    for Call { scope, resource, .. } in calls {
+        match scope {
+            // First, lest a scope take `/im/group_create` for a group.
+            None => drop(cfg.service(resource)),
+            Some(path) => {
+                let scope = scopes.remove(&path).unwrap_or_else(|| web::scope(&path));
+                scopes.insert(path, scope.service(resource));
+            }
+        }
+    }
+    for scope in scopes.into_values() {
+        cfg.service(scope);
+    }
+}
+
 impl Call {
-    /// Without a slash at the end.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -25,22 +50,22 @@ impl Call {
         self.methods
     }
 
-    /// The trailing slash is optional, as everywhere (contract §0).
     fn new<W: Envelope>(path: &str, methods: &'static [&'static str], allow: &'static str) -> Self {
-        let path = path.trim_end_matches('/').to_owned();
-        let resource = web::resource([path.clone(), format!("{path}/")])
-            .default_service(web::to(move || async move { wrong_method::<W>(allow) }));
-        Self { path, methods, resource }
+        Self::at(path, methods, |r| r.default_service(web::to(move || async move { wrong_method::<W>(allow) })))
+    }
+
+    /// Without a slash at the end: the entry takes it off requests.
+    fn at(path: &str, methods: &'static [&'static str], set: impl FnOnce(Resource) -> Resource) -> Self {
+        let (scope, rest) = match path.rsplit_once('/') {
+            Some((scope, _)) if scope.contains('{') => (Some(scope.to_owned()), &path[scope.len()..]),
+            _ => (None, path),
+        };
+        let resource = set(web::resource(rest).app_data(Routed(path.to_owned())));
+        Self { path: path.to_owned(), methods, scope, resource }
     }
 
     fn routes(self, add: impl FnOnce(Resource) -> Resource) -> Self {
         Self { resource: add(self.resource), ..self }
-    }
-}
-
-impl HttpServiceFactory for Call {
-    fn register(self, config: &mut AppService) {
-        self.resource.register(config);
     }
 }
 
@@ -107,6 +132,5 @@ where
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    let resource = web::resource([path.to_owned(), format!("{path}/")]).default_service(web::to(otherwise));
-    Call { path: path.to_owned(), methods: &["GET"], resource }
+    Call::at(path, &["GET"], |r| r.default_service(web::to(otherwise)))
 }
