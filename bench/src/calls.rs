@@ -135,16 +135,18 @@ impl Signed {
         })
     }
 
-    /// New memberships, of each user in each of `groups` groups from `first` on: another group each time, so that
-    /// few wait for the same one, then the next user.
+    /// New memberships, of each user in each of `groups` groups from `first` on: another user and another group each
+    /// time, so that few wait for the same one.
     pub fn joins(&self, first: u64, groups: u64) -> Unbound {
         let users = self.users.clone();
-        let most = users.len() as u64 * groups;
+        let count = users.len() as u64;
         let calls = unbound(OK_C, move |n, out| {
-            let user = &users[(n / groups) as usize % users.len()];
-            post(out, format!("/im/{}/group_join/", first + n % groups), FORM, "", user);
+            let (user, round) = (n % count, n / count);
+            // Prime, and no divisor of the number of groups.
+            let group = first + (user * 7919 + round) % groups;
+            post(out, format!("/im/{group}/group_join/"), FORM, "", &users[user as usize]);
         });
-        calls.at_most(most)
+        calls.at_most(count * groups)
     }
 
     pub fn members(&self, group: impl Fn(u64) -> u64 + Send + Sync + 'static, more: &'static str) -> Unbound {

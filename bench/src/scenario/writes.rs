@@ -63,7 +63,9 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
 fn strangers(set: Set, n: u64) -> (String, String) {
     let me = chance(2 * n) % set.accounts + 1;
     let other = chance(2 * n + 1) % (set.accounts / 5) * 5 + 1;
-    (uid(me), uid(if other == me { other + 1 } else { other }))
+    // Those of [`pair_of`] are near each other.
+    let is_near = me.abs_diff(other) < 200 || me.abs_diff(other) + 200 > set.accounts - set.popular();
+    (uid(me), uid(if is_near { (other + 499) % set.accounts + 1 } else { other }))
 }
 
 /// The n-th pair that waits: who was asked, and who asked.

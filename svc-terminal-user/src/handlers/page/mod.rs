@@ -17,9 +17,36 @@ use serde::Deserialize;
 use serde_json::json;
 use service_kit::{Code, Result, Secret};
 use shared_models::{Int, Stamp, Text, Uid};
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 use view::{Notice, View};
 use visitor::{Posted, Visitor};
+
+/// For the API document only: how any of the page's calls may end.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes what `answer` sends")]
+enum PageFailures {
+    /// The page with what was refused
+    #[response(status = 403, content_type = "text/html")]
+    Refused(String),
+    /// A page that says so
+    #[response(status = 500, content_type = "text/html")]
+    Failed(String),
+    /// A page that says to try again, or the gateway's failure
+    #[response(status = 503, content_type = "text/html")]
+    Unavailable(String),
+}
+
+/// For the API document only: what becomes of a form that is none of ours.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes what `answer` sends")]
+enum FormFailures {
+    /// The form cannot be read
+    #[response(status = 400, content_type = "text/html")]
+    Unreadable(String),
+    /// The form is too large: a page, or the gateway's failure
+    #[response(status = 413, content_type = "text/html")]
+    TooLarge(String),
+}
 
 /// `GET /bind`
 #[utoipa::path(get, path = "/bind", summary = "The binding page",
@@ -27,10 +54,7 @@ use visitor::{Posted, Visitor};
     params(("again" = Option<String>, Query, description = "Present: shows a code though a phone is bound"),
         ("ended" = Option<String>, Query, description = "Present: says that the session has ended")),
     responses((status = 200, description = "The page", content_type = "text/html", body = String),
-        (status = 403, description = "The page with what was refused", content_type = "text/html", body = String),
-        (status = 500, description = "A page that says so", content_type = "text/html", body = String),
-        (status = 503, description = "A page that says to try again, or the gateway's failure",
-            content_type = "text/html", body = String)),
+        PageFailures),
     extensions(("x-bare" = json!(true)), ("x-failures" = json!({"503": ["UpstreamDown"]}))))]
 pub async fn show(core: Data<Core>, visitor: Visitor) -> HttpResponse {
     let notice = visitor.ended.then_some(Notice::Ended);
@@ -50,11 +74,8 @@ pub struct SignInForm {
 #[utoipa::path(post, path = "/bind/sign-in", summary = "Signs in on the binding page",
     request_body(content = SignInForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 303, description = "Done: the page anew", headers(("Location" = String))),
-        (status = 403, description = "The page with what was refused", content_type = "text/html", body = String),
-        (status = 500, description = "A page that says so", content_type = "text/html", body = String),
-        (status = 503, description = "A page that says to try again, or the gateway's failure",
-            content_type = "text/html", body = String)),
-    extensions(("x-bare" = json!(true)), ("x-failures" = json!({"503": ["UpstreamDown"]}))))]
+        FormFailures, PageFailures),
+    extensions(("x-bare" = json!(true)), ("x-failures" = json!({"413": ["BodyTooLarge"], "503": ["UpstreamDown"]}))))]
 pub async fn sign_in(core: Data<Core>, visitor: Visitor, posted: Posted<SignInForm>) -> HttpResponse {
     // Asked for again with what was typed.
     let username = posted.0.as_ref().map(|form| form.username.clone()).unwrap_or_default();
@@ -90,13 +111,7 @@ pub struct OwnForm {
 #[utoipa::path(post, path = "/bind/unbind", summary = "Ends a binding",
     request_body(content = OwnForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 303, description = "Done: the page anew", headers(("Location" = String))),
-        (status = 400, description = "The form cannot be read", content_type = "text/html", body = String),
-        (status = 403, description = "The page with what was refused", content_type = "text/html", body = String),
-        (status = 413, description = "The form is too large: a page, or the gateway's failure",
-            content_type = "text/html", body = String),
-        (status = 500, description = "A page that says so", content_type = "text/html", body = String),
-        (status = 503, description = "A page that says to try again, or the gateway's failure",
-            content_type = "text/html", body = String)),
+        FormFailures, PageFailures),
     extensions(("x-bare" = json!(true)), ("x-failures" = json!({"413": ["BodyTooLarge"], "503": ["UpstreamDown"]}))))]
 pub async fn unbind(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>) -> HttpResponse {
     let done = in_time(async {
@@ -111,13 +126,7 @@ pub async fn unbind(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>)
 #[utoipa::path(post, path = "/bind/sign-out", summary = "Ends the session of the binding page",
     request_body(content = OwnForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 303, description = "Done: the page anew", headers(("Location" = String))),
-        (status = 400, description = "The form cannot be read", content_type = "text/html", body = String),
-        (status = 403, description = "The page with what was refused", content_type = "text/html", body = String),
-        (status = 413, description = "The form is too large: a page, or the gateway's failure",
-            content_type = "text/html", body = String),
-        (status = 500, description = "A page that says so", content_type = "text/html", body = String),
-        (status = 503, description = "A page that says to try again, or the gateway's failure",
-            content_type = "text/html", body = String)),
+        FormFailures, PageFailures),
     extensions(("x-bare" = json!(true)), ("x-failures" = json!({"413": ["BodyTooLarge"], "503": ["UpstreamDown"]}))))]
 pub async fn sign_out(core: Data<Core>, visitor: Visitor, posted: Posted<OwnForm>) -> HttpResponse {
     let done = in_time(async {
