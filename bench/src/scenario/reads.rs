@@ -8,6 +8,9 @@ use crate::report::Report;
 use crate::servers::{Service, Services};
 use crate::{Result, calls};
 
+/// As many as the aims' ground was measured with.
+const CONNECTIONS: usize = 64;
+
 /// Friends and their names and avatars in one statement, as one would write it were all in one database.
 const PAGE: &str = "\\set p random(1, :popular)
 SELECT f.friend, f.stamp, f.active, f.remark, f.source, p.name, p.icon FROM friends AS f
@@ -58,7 +61,8 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         ("page of 50 friends, names and avatars", page, PAGE, Aim::AtLeast(0.7), Aim::AtLeast(0.6)),
         ("getUserVerify", verify, BY_KEY, Aim::AtLeast(0.65), Aim::None),
     ];
-    for (what, calls, sql, of_service, of_gateway) in jobs {
+    for (what, mut calls, sql, of_service, of_gateway) in jobs {
+        calls.connections = CONNECTIONS;
         let name = if sql == PAGE { "page" } else { "key" };
         let contest = Contest {
             what: what.into(),
