@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod binding;
+mod chains;
 mod following;
 mod model;
 mod replacement;
