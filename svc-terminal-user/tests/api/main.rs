@@ -4,6 +4,7 @@
 mod binding;
 mod chains;
 mod following;
+mod limits;
 mod model;
 mod replacement;
 mod world;
