@@ -35,6 +35,7 @@ pub mod settings;
 pub mod state;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod turns;
 pub mod wire;
 
 pub use error::{Code, Error, Kind, Result};

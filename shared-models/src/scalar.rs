@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Int {
     }
 }
 
-/// A boolean: `true`, `false`, 1, 0 or a string of one of these. Empty is false.
+/// A boolean: `true`, `false`, 1, 0 or a string of one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flag(pub bool);
 
@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for Flag {
             fn visit_str<E: de::Error>(self, v: &str) -> Result<Flag, E> {
                 match v.trim() {
                     "1" | "true" => Ok(Flag(true)),
-                    "" | "0" | "false" => Ok(Flag(false)),
+                    "0" | "false" => Ok(Flag(false)),
                     _ => Err(E::custom("must be true or false")),
                 }
             }
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
-/// For optional fields that are not texts: an empty string, as forms send it, is absent.
+/// For every optional field that is no text: an empty string, as forms and app servers send it, is absent.
 pub fn empty_is_absent<'de, T, D>(d: D) -> Result<Option<T>, D::Error>
 where
     T: Deserialize<'de>,

@@ -1,6 +1,6 @@
 //! From settings to a running service.
 
-use crate::domain::{Core, Limits, Parts, Times, Turns, settle_offset};
+use crate::domain::{Core, Limits, Parts, Times, settle_offset};
 use crate::settings::FriendsSettings;
 use crate::{api, routes, store};
 use service_kit::db::Db;
@@ -10,6 +10,7 @@ use service_kit::media::{LinkBase, MediaStore};
 use service_kit::server::{Running, Upgrade, serve};
 use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::Common;
+use service_kit::turns::Turns;
 use service_kit::{Error, Result};
 
 /// Starts the service as a process of its own.
@@ -25,7 +26,8 @@ pub async fn start_in(common: Common, settings: FriendsSettings, environment: En
     settle_offset(&db, common.utc_offset).await?;
     let im_auth = InternalClient::new(&common.internal.im_auth, common.internal.token());
     let core = Core::new(Parts {
-        turns: Turns::new(db.stats().backend == "postgres"),
+        turns: Turns::new(!db.has_one_writer()),
+        imports: Turns::new(true),
         db: db.clone(),
         clock,
         times: Times(common.utc_offset.fixed()),

@@ -13,6 +13,7 @@ use service_kit::rongcloud::{MAX_USERS, RongCloud};
 use service_kit::server::{Running, Upgrade, serve};
 use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::Common;
+use service_kit::turns::Turns;
 use service_kit::{Error, Result};
 use tokio::sync::Notify;
 
@@ -44,6 +45,7 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
     }
     let outbox = outbox.start(&base.metrics);
     let core = Core::new(Parts {
+        turns: Turns::new(!db.has_one_writer()),
         db: db.clone(),
         clock,
         directory,

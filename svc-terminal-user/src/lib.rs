@@ -2,8 +2,8 @@
 //! 001), and the binding page.
 //!
 //! Owns the tables `terminal_users`, `introductions`, `mappings`, `used_codes`, `validities`, `records`,
-//! `replacements`, `replaced_rows` and its outbox; in the state store the keys of `cache`. Names, icons, tokens and
-//! passwords are svc-im-auth's, memberships svc-groups': both are asked over the internal API.
+//! `replacements`, `newest_keys`, `replaced_rows` and its outbox; in the state store the keys of `cache`. Names, icons,
+//! tokens and passwords are svc-im-auth's, memberships svc-groups': both are asked over the internal API.
 
 mod api;
 mod cache;

@@ -49,6 +49,7 @@ pub async fn start_in(common: Common, settings: TerminalUserSettings, environmen
         outbox: outbox.clone(),
         rules: Rules {
             secrets_by_user_id: settings.secrets_by_user_id(),
+            max_records: i64::from(settings.max_records),
             code_life: settings.code_life.into(),
             session_life: settings.session_life.into(),
             utc_offset: common.utc_offset.fixed(),

@@ -20,6 +20,9 @@ pub struct TerminalUserSettings {
     /// Whether a look-up by the public user id alone shows tokens and keys, and whoever has a key may replace it
     /// without a password, as the documents have it. Unset: yes, on loopback only.
     pub secrets_by_user_id: Option<bool>,
+    /// Activity records of one kind, and courses, that one key may have in one app, 1–1,000,000. What comes with a
+    /// replaced key counts, and is refused to nobody.
+    pub max_records: u32,
     /// Life of a binding code, 1–300 s.
     pub code_life: Seconds,
     /// Life of a session of the binding page, 1–1800 s.
@@ -38,6 +41,7 @@ impl Default for TerminalUserSettings {
             database_url: SecretUrl::default(),
             database_threads: 0,
             secrets_by_user_id: None,
+            max_records: 10_000,
             code_life: CODE_LIFE,
             session_life: SESSION_LIFE,
         }
@@ -70,6 +74,9 @@ impl Section for TerminalUserSettings {
     }
 
     fn validate(&self) -> Result<(), String> {
+        if !(1..=1_000_000).contains(&self.max_records) {
+            return Err("terminal_user.max_records: must be 1 to 1000000".into());
+        }
         if !(Seconds(1)..=CODE_LIFE).contains(&self.code_life) {
             return Err("terminal_user.code_life: must be 1 to 300".into());
         }

@@ -226,6 +226,11 @@ impl Db {
         }
     }
 
+    /// Whether one thread writes for all: then nobody waits inside the database for another's row.
+    pub fn has_one_writer(&self) -> bool {
+        !Arc::ptr_eq(&self.0.reads, &self.0.writes)
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
         self.read(|conn| Ok(conn.batch_execute("SELECT 1")?)).await
@@ -234,7 +239,7 @@ impl Db {
     pub fn stats(&self) -> Stats {
         let inner = &*self.0;
         let mut queued = inner.writes.len();
-        if !Arc::ptr_eq(&inner.reads, &inner.writes) {
+        if self.has_one_writer() {
             queued += inner.reads.len();
         }
         inner.counters.snapshot(inner.backend, inner.threads, queued)

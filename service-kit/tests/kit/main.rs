@@ -3,6 +3,7 @@
 
 mod credentials;
 mod db;
+mod db_ends;
 mod db_outages;
 mod db_sqlite;
 mod directory;

@@ -1,9 +1,9 @@
 //! Two svc-im-auth on one Redis and PostgreSQL, a gateway before both (design §4).
 
 use crate::client::Client;
-use crate::faults::{alone, other_run};
+use crate::faults::alone;
 use crate::process::{Process, free_port};
-use crate::stack::{Kind, Places, Stack, until_presence_is_known};
+use crate::stack::{Kind, Places, Stack, has_processes, until_presence_is_known};
 use serde_json::json;
 use service_kit::testkit::postgres::{FreshDatabase, fresh_database};
 use service_kit::testkit::redis::RedisServer;
@@ -30,7 +30,7 @@ pub struct Cluster {
 impl Cluster {
     /// `None` in the run that is not about separate servers.
     pub async fn of_run() -> Option<Self> {
-        if other_run() {
+        if !has_processes() {
             return None;
         }
         Some(Self::start(alone().await).await)

@@ -2,7 +2,7 @@
 //! follows.
 
 use crate::client::{Answer, Client};
-use crate::stack::{Kind, Places, Stack, name};
+use crate::stack::{Kind, Places, Stack, has_processes, name};
 use crate::tusers::{PASSWORD, Page, done, hidden, md5};
 use serde_json::{Value, json};
 use service_kit::random;
@@ -12,11 +12,6 @@ use std::time::{Duration, Instant};
 
 const UNREACHABLE: &str = "a part of the service is not reachable: try again";
 const START: &str = "2016-04-01 01:01:01";
-
-/// These are about separate processes.
-fn other_run() -> bool {
-    Kind::of_run() == Kind::Sqlite
-}
 
 async fn in_two_seconds(call: impl Future<Output = Answer>) -> Answer {
     // 2 s, and what a loaded test machine takes to schedule.
@@ -41,7 +36,7 @@ async fn within(limit: Duration, what: &str, mut check: impl AsyncFnMut() -> boo
 /// svc-terminal-user asks a second svc-im-auth while the first is frozen; what the first does when it wakes is this.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_was_set_once_is_not_set_again_over_a_later_one() {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let stack = Stack::start(&[("RUST_LOG", "info"), ("KITH__INTERNAL__TOKEN", "the-token")]).await;
@@ -64,7 +59,7 @@ async fn a_name_that_was_set_once_is_not_set_again_over_a_later_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_svc_im_auth_calls_fail_clearly_and_write_nothing() {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let mut stack = Stack::start(&[("RUST_LOG", "info")]).await;
@@ -122,7 +117,7 @@ async fn without_svc_im_auth_calls_fail_clearly_and_write_nothing() {
 /// They wait for each other in the check, and still each is told in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_first_checks_of_one_name_are_told_in_two_seconds_that_svc_im_auth_is_frozen() {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let mut stack = Stack::start(&[("RUST_LOG", "info")]).await;
@@ -176,7 +171,7 @@ async fn ten_first_checks_of_one_name_are_told_in_two_seconds_that_svc_im_auth_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_state_store_only_the_page_and_scans_wait() {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let mut redis = RedisServer::start();
@@ -287,7 +282,7 @@ async fn members(kith: &Client, group: i64, by: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn svc_groups_being_down_delays_only_the_memberships() {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let mut stack = Stack::start(&[("RUST_LOG", "info")]).await;

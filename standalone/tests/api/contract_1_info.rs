@@ -1,6 +1,6 @@
 //! Contract §1: status, courses, activity records and the old registration call (document 001).
 
-use crate::stack::{name, shared};
+use crate::stack::{Stack, name, shared};
 use crate::tusers::{OTHER_APP, done, md5};
 use serde_json::json;
 
@@ -164,4 +164,25 @@ async fn many_at_once_register_a_key_once() {
     let answers = futures_util::future::join_all(calls).await;
     assert_eq!(answers.iter().filter(|a| *a == "0").count(), 1, "{answers:?}");
     assert_eq!(answers.iter().filter(|a| *a == "1").count(), 39, "{answers:?}");
+}
+
+/// Anybody may make up a key: what one stores has an end (`docs/security.md`).
+#[tokio::test]
+async fn a_key_that_has_stored_as_much_as_it_may_is_told_so() {
+    let stack = Stack::start(&[("KITH__TERMINAL_USER__MAX_RECORDS", "2"), ("RUST_LOG", "warn")]).await;
+    let kith = stack.client();
+    for (n, stored) in [("1", true), ("2", true), ("3", false), ("2", true)] {
+        let (record, course) = (
+            kith.record("k", "click", n, &[]).await,
+            kith.sync_course("k", "", &format!("{n:0>32}"), START, END).await,
+        );
+        if stored {
+            record.is(done());
+            course.is(done());
+        } else {
+            record.fails_a("record_id: this key has too many records of this kind");
+            course.fails_a("ln_md5: this key has too many courses");
+        }
+    }
+    kith.record("k", "comment", "3", &[]).await.is(done());
 }

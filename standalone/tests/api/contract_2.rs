@@ -36,7 +36,7 @@ async fn registration_answers_as_the_document_shows() {
 async fn the_bundled_demo_servers_registration_works() {
     // OpenIM's demo sends everything optional as "" and gender 0 (semantics C).
     let (kith, uid) = (shared().await, name("u"));
-    let empty = json!({"icon": "", "mobile": "", "email": "", "birth": "", "ex": "", "gender": 0});
+    let empty = json!({"icon": "", "mobile": "", "email": "", "birth": "", "ex": "", "gender": 0, "isAdmin": ""});
     kith.register_with(&uid, empty).await.ok_b();
 }
 
@@ -325,6 +325,16 @@ async fn update_sets_the_fields_of_document_003() {
     kith.userinfo(&uid).await.is(json!({"ret": "ok", "reason": "", "username": uid, "nickname": "9527",
         "desc": "desc", "thumb": "resource.haorenao.cn/static/xx1.png", "expert_status": 1, "point": "1335",
         "is_public_number": true, "is_admin": true, "yue": 7, "jifen": 9}));
+    // Whatever is no text and comes empty is absent, as forms and app servers send it.
+    let empty = json!({"expert_status": "", "is_public_number": "", "isAdmin": " ", "yue": "", "jifen": "", "gender": "",
+        "sign": "changed"});
+    kith.update(&uid, empty).await.ok_b();
+    kith.userinfo(&uid).await.is(json!({"ret": "ok", "reason": "", "username": uid, "nickname": "9527",
+        "desc": "changed", "thumb": "resource.haorenao.cn/static/xx1.png", "expert_status": 1, "point": "1335",
+        "is_public_number": true, "is_admin": true, "yue": 7, "jifen": 9}));
+    kith.update(&uid, json!({"isAdmin": "0", "is_public_number": false})).await.ok_b();
+    let shown = kith.userinfo(&uid).await.json();
+    assert_eq!((&shown["is_admin"], &shown["is_public_number"]), (&json!(false), &json!(false)));
 }
 
 #[tokio::test]

@@ -128,6 +128,10 @@ async fn nobody_is_his_own_friend() {
     kith.add(&a, &a).await.fails_d("112183", "the other user is oneself");
     let pair = json!({"useracc": a, "friendUseracc": full(&a)});
     kith.im("importFriends", json!({"friendsList": [pair]})).await.fails_d("112183", "the other user is oneself");
+    for call in ["friendAgree", "friendRefuse", "delFriend", "setFriendRemark"] {
+        let body = json!({"useracc": a, "friendUseracc": full(&a), "remarkName": "me"});
+        kith.im(call, body).await.fails_d("112183", "the other user is oneself");
+    }
 }
 
 #[tokio::test]

@@ -3,17 +3,12 @@
 use crate::client::{Client, WRONG};
 use crate::durability::until_answering;
 use crate::load::{Load, Outcome};
-use crate::stack::{Kind, Places, SERVICES, Stack};
+use crate::stack::{Kind, Places, SERVICES, Stack, has_processes};
 use serde_json::{Value, json};
 use service_kit::testkit::postgres::PostgresServer;
 use service_kit::testkit::redis::RedisServer;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-/// These are about separate servers whatever the run's stack, so one run has them.
-pub fn other_run() -> bool {
-    Kind::of_run() == Kind::Sqlite
-}
 
 /// Each of these loads the machine: one at a time.
 pub async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
@@ -51,7 +46,7 @@ pub async fn within<F: Future<Output = bool>>(limit: Duration, what: &str, mut c
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_registration_and_token_checks_go_on_and_no_token_changes() {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let _alone = alone().await;
@@ -108,7 +103,7 @@ async fn until_presence_heals(kith: &Client, limit: Duration) {
 /// made it knows better.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_ended_while_redis_was_frozen_stays_ended_when_it_is_back() {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let _alone = alone().await;
@@ -160,7 +155,7 @@ async fn postgres_frozen_for_10_s_under_load_is_answered_within_3_s_and_heals() 
 
 /// What happens to PostgreSQL while `workers` register: everybody is answered in time, and soon answered well again.
 async fn under_load<F: Future<Output = PostgresServer>>(workers: usize, outage: impl FnOnce(PostgresServer) -> F) {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let _alone = alone().await;
@@ -185,7 +180,7 @@ async fn until_registering(kith: &Client) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_with_one_connection_is_busy_and_never_hangs() {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let _alone = alone().await;
@@ -207,7 +202,7 @@ async fn a_database_with_one_connection_is_busy_and_never_hangs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_service_replaced_by_another_process_under_load_fails_no_request() {
-    if other_run() {
+    if !has_processes() {
         return;
     }
     let _alone = alone().await;

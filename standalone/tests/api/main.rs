@@ -55,6 +55,7 @@ mod process;
 mod rongcloud;
 mod s3;
 mod schema;
+mod settings;
 mod socket;
 mod stack;
 mod tokens;

@@ -7,6 +7,7 @@ use service_kit::random;
 use service_kit::testkit::postgres::{FreshDatabase, fresh_database};
 use service_kit::testkit::redis;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -29,6 +30,18 @@ impl Kind {
             Ok(other) => panic!("KITH_TEST_STACK={other}: must be sqlite or postgres"),
         }
     }
+}
+
+/// Whether this run has the services as processes of their own, on PostgreSQL and Redis. Only this decides which tests
+/// the other run leaves out, and each of them says so on the terminal, whether it is captured or not.
+pub fn has_processes() -> bool {
+    let is_there = Kind::of_run() == Kind::Postgres;
+    if !is_there {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
+        let _ = writeln!(std::io::stderr(), "{test}: needs separate processes, left to KITH_TEST_STACK=postgres");
+    }
+    is_there
 }
 
 pub const SERVICES: [&str; 4] = ["im_auth", "terminal_user", "groups", "friends"];

@@ -11,7 +11,9 @@ use shared_models::internal::AccountKey;
 use shared_models::{Profile, Stamp};
 use std::sync::Arc;
 
-/// Even a whole list has an end (only tombstones can make it that long); its stamp leads on to the rest.
+/// Even a whole list has an end (only former friends can make it that long). From its beginning it has all current
+/// friends and the last former ones: older ones are nothing to who knows of none. From a cursor it has what changed
+/// first, and its stamp leads on to the rest.
 const MAX_ALL: i64 = 50_000;
 
 /// More entries than a page ever has are a whole list, or what has happened to one in a long time.
@@ -45,10 +47,14 @@ impl Core {
     pub async fn friends(&self, owner: &Person, place: Place, former_too: bool) -> Result<Page<FriendRow>> {
         let (owner, limit) = (owner.row(), place.size.unwrap_or(MAX_ALL));
         let after = place.cursor.map_or(0, |c| c.0);
+        let is_whole = former_too && place.size.is_none() && after <= 0;
         let (rows, stamp) = self
             .db
             .read(move |conn| {
-                let list = |conn: &mut DbConn| friends::list_friends(conn, &owner, after, former_too, limit);
+                let list = |conn: &mut DbConn| match is_whole {
+                    true => friends::list_whole(conn, &owner, limit),
+                    false => friends::list_friends(conn, &owner, after, former_too, limit),
+                };
                 page(conn, &owner, place.cursor, list, |row| row.stamp, |o| o.friends_clock)
             })
             .await?;

@@ -7,14 +7,12 @@ mod relations;
 #[cfg(test)]
 mod statements;
 mod times;
-mod turns;
 mod who;
 
 pub use ledger::Limits;
 pub use lists::{Entry, Place};
 pub use people::{Avatar, View};
 pub use times::{Times, read_compact, read_local};
-pub use turns::Turns;
 pub use who::Caller;
 
 use crate::store::constants;
@@ -24,8 +22,10 @@ use service_kit::directory::Directory;
 use service_kit::internal::InternalClient;
 use service_kit::media::MediaStore;
 use service_kit::settings::{Apps, UtcOffset};
+use service_kit::turns::Turns;
 use service_kit::{Code, Error, Result};
 use std::sync::Arc;
+use who::Person;
 
 /// The service's parts, shared by all handlers. Cheap to clone.
 #[derive(Clone)]
@@ -34,7 +34,13 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
-    pub turns: Turns,
+    /// Of users whose lists change.
+    pub turns: Turns<Person>,
+    /// Of imports: one at a time, whatever the database. Two that name the same users would wait for each other inside
+    /// it, and a few dozen would take every thread from those who only read, or one writer from all others for
+    /// seconds. An import takes no user's turn: of two thousand users it would hold those of half the world, while it
+    /// waits for the rest.
+    pub imports: Turns<()>,
     pub clock: Clock,
     pub times: Times,
     pub apps: Apps,

@@ -86,7 +86,7 @@ impl Core {
         let pairs: Vec<Pair> = distinct.into_iter().collect();
         let decide =
             |ledger: &mut Ledger, pairs: &[Pair]| pairs.iter().try_for_each(|(a, b)| become_friends(ledger, a, b, ""));
-        let _turn = self.turns.take_import().await?;
+        let _turn = self.imports.take([()]).await?;
         self.change(pairs, decide).await
     }
 
@@ -96,7 +96,7 @@ impl Core {
         F: Fn(&mut Ledger, &str, &str) -> Result<T> + Send + Sync + 'static,
     {
         refuse_oneself(a, b)?;
-        let _turn = self.turns.take([a, b]).await?;
+        let _turn = self.turns.take([a.clone(), b.clone()]).await?;
         self.change(vec![(a.row(), b.row())], move |ledger: &mut Ledger, pairs: &[Pair]| match pairs {
             [(a, b)] => decide(ledger, a, b),
             _ => Err(Error::internal("one pair was given")),

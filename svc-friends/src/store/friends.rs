@@ -4,6 +4,7 @@ use super::batch::upsert;
 use super::schema::friends;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
+use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
 use serde::Serialize;
 use service_kit::db::DbConn;
@@ -56,6 +57,22 @@ pub fn list_friends(
     } else {
         active_after(owner, after, limit).select(FriendRow::as_select()).load(conn)
     }
+}
+
+/// A list from its beginning, former friends included: of more than `limit` entries all current friends, and former ones
+/// as far back as to make `limit` of those. One statement, and so one picture. By ascending stamp.
+pub fn list_whole(conn: &mut DbConn, owner: &str, limit: i64) -> QueryResult<Vec<FriendRow>> {
+    let all = list_friends(conn, owner, 0, true, limit)?;
+    if i64::try_from(all.len()) != Ok(limit) {
+        return Ok(all);
+    }
+    let sql = "SELECT owner, friend, stamp, active, remark, source FROM friends WHERE owner = $1 AND active
+        UNION ALL
+        SELECT * FROM (SELECT owner, friend, stamp, active, remark, source FROM friends
+            WHERE owner = $2 AND NOT active ORDER BY stamp DESC LIMIT $3) AS former
+        ORDER BY stamp";
+    let query = sql_query(sql).bind::<Text, _>(owner).bind::<Text, _>(owner);
+    RunQueryDsl::load(query.bind::<BigInt, _>(limit), conn)
 }
 
 /// What each of the two has of the other.

@@ -80,20 +80,22 @@ async fn five_thousand_friends_and_fifty_thousand_requests_stay_correct() {
 }
 
 #[tokio::test]
-async fn a_whole_list_ends_at_50000_rows_and_its_timestamp_leads_on_to_the_rest() {
+async fn a_whole_list_has_all_current_friends_and_of_the_former_ones_the_last_50000() {
     const ALL: usize = 50_000;
+    // The current ones among the first: they are not left out, however old.
+    const CURRENT: usize = 300;
     let service = Service::start();
     let client = &service.client;
-    let rows = ALL + 250;
+    let rows = ALL + 700;
     // Most of them former friends: of current ones there are never so many.
     execute(
         &service.database.url(),
         &format!(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
              INSERT INTO friends (owner, friend, stamp, active, remark, source)
-             SELECT 'kith#hub', 'kith#f' || i, {EXAMPLE} + i, i % 100 = 0, '', '' FROM n;
+             SELECT 'kith#hub', 'kith#f' || i, {EXAMPLE} + i, i <= {CURRENT}, '', '' FROM n;
              INSERT INTO owners (owner, friends_clock, requests_clock, friends, pending)
-             VALUES ('kith#hub', {EXAMPLE} + {rows}, 0, {rows} / 100, 0), ('kith#f100', 0, 0, 0, 0);"
+             VALUES ('kith#hub', {EXAMPLE} + {rows}, 0, {CURRENT}, 0), ('kith#f100', 0, 0, 0, 0);"
         ),
     );
     let read = async |timestamp: &str, all: &str, former: &str| {
@@ -107,23 +109,31 @@ async fn a_whole_list_ends_at_50000_rows_and_its_timestamp_leads_on_to_the_rest(
         (names, answer["timestamp"].as_str().unwrap().to_owned())
     };
     let names = |from: usize, to: usize| (from..=to).map(|n| format!("f{n}")).collect::<Vec<_>>();
-    let (first, cursor) = read("", "1", "1").await;
-    assert!(first == names(1, ALL), "{} rows", first.len());
-    // The rest as a whole or in pages, and then nothing.
-    let (rest, end) = read(&cursor, "1", "1").await;
-    assert_eq!(rest, names(ALL + 1, rows));
+    // One picture: who is a friend is there, and nothing is left to read.
+    let (whole, end) = read("", "1", "1").await;
+    let expected = [names(1, CURRENT), names(rows - ALL + 1, rows)].concat();
+    assert!(whole == expected, "{} rows from {:?}", whole.len(), whole.first());
+    assert_eq!(read("1970-01-01 08:00:00.000", "1", "1").await.0.len(), expected.len());
     assert_eq!(read(&end, "1", "1").await, (Vec::new(), end.clone()));
+    // From a cursor nothing is left out: what changed first comes first, and its timestamp leads on to the rest.
+    let (_, start) = read("", "0", "1").await;
+    let (first, cursor) = read(&start, "1", "1").await;
+    assert!(first == names(101, ALL + 100), "{} rows", first.len());
+    let (rest, last) = read(&cursor, "1", "1").await;
+    assert_eq!((rest, last), (names(ALL + 101, rows), end.clone()));
     let (page, next) = read(&cursor, "0", "1").await;
-    assert_eq!(page, names(ALL + 1, ALL + 100));
-    assert_eq!(read(&next, "0", "1").await.0, names(ALL + 101, ALL + 200));
+    assert_eq!(page, names(ALL + 101, ALL + 200));
+    assert_eq!(read(&next, "0", "1").await.0, names(ALL + 201, ALL + 300));
     // What happens to one of the first while the rest is read comes after it.
     let body = json!({"useracc": "hub", "friendUseracc": "f100", "allDel": "0"});
     assert_eq!(client.code("delFriend", body).await, "000000");
-    let mut rest = names(ALL + 1, rows);
+    let mut rest = names(ALL + 101, rows);
     rest.push("f100".to_owned());
     assert_eq!(read(&cursor, "1", "1").await.0, rest);
     // Current friends fit.
     let (current, last) = read("", "1", "0").await;
-    assert_eq!(current, (2..=rows / 100).map(|n| format!("f{}", n * 100)).collect::<Vec<_>>());
-    assert_eq!(read(&last, "1", "1").await.0.last(), Some(&"f100".to_owned()));
+    assert_eq!(current, [names(1, 99), names(101, CURRENT)].concat());
+    let (_, next) = read(&last, "1", "1").await;
+    assert_eq!(read(&next, "1", "1").await.0.last(), Some(&"f100".to_owned()));
+    assert_eq!(read("", "1", "1").await.0.len(), CURRENT - 1 + ALL);
 }

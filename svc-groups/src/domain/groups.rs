@@ -1,7 +1,7 @@
 //! Groups from their making to their end.
 
-use super::Core;
 use super::provider::{GROUP, group_intent, member_intent};
+use super::{Changed, Core};
 use crate::store::groups as store;
 use crate::store::groups::GroupRow;
 use crate::store::members;
@@ -40,6 +40,7 @@ impl Core {
 
     /// Owner or administrator; afterwards the group does not exist.
     pub async fn dismiss_group(&self, who: &Identity, id: GroupId) -> Result<()> {
+        let _turn = self.turns.take([Changed::Group(id)]).await?;
         let (uid, is_admin, now) = (who.uid.as_str().to_owned(), who.is_admin, self.clock.now());
         let has_provider = self.has_provider;
         self.db

@@ -1,7 +1,7 @@
 //! Joining and quitting.
 
-use super::Core;
 use super::provider::{GROUP, SYNC, member_intent, sync_intent};
+use super::{Changed, Core};
 use crate::store::{groups, members as store};
 use service_kit::db::DbConn;
 use service_kit::outbox::enqueue;
@@ -20,6 +20,7 @@ impl Core {
             Some(true) => return Ok(()),
             Some(false) => {}
         }
+        let _turn = self.turns.take([Changed::Joins(who.uid.clone()), Changed::Group(id)]).await?;
         let (now, has_provider) = (self.clock.now(), self.has_provider);
         let (max_members, max_groups) = (self.max_members, self.max_groups_per_user);
         self.db
@@ -39,6 +40,7 @@ impl Core {
 
     /// The owner cannot quit, only dismiss.
     pub async fn quit_group(&self, who: &Identity, id: GroupId) -> Result<()> {
+        let _turn = self.turns.take([Changed::Group(id)]).await?;
         let (uid, now, has_provider) = (who.uid.as_str().to_owned(), self.clock.now(), self.has_provider);
         self.db
             .transaction(move |conn| {

@@ -14,9 +14,20 @@ use service_kit::clock::Clock;
 use service_kit::db::Db;
 use service_kit::directory::Directory;
 use service_kit::outbox::Outbox;
-use shared_models::AppId;
+use service_kit::turns::Turns;
+use shared_models::{AppId, GroupId, Uid};
 use std::sync::Arc;
 use tokio::sync::Notify;
+
+/// What a change concerns, in the order in which it is taken: users come before groups, as in the database. An
+/// operation on all groups of a user takes no turn: of some thousand groups it would hold up the first while it waits
+/// for the last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Changed {
+    /// Those of one user join one after another.
+    Joins(Uid),
+    Group(GroupId),
+}
 
 /// The service's parts, shared by all handlers. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +36,7 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
+    pub turns: Turns<Changed>,
     pub clock: Clock,
     pub directory: Directory,
     pub credentials: Credentials,

@@ -43,13 +43,14 @@ impl Core {
 fn rekey(conn: &mut DbConn, old: &str, new: &str, before: Stamp) -> Result<Vec<i64>> {
     let touched = store::list_groups_of(conn, [old, new])?;
     store::lock_groups(conn, &touched)?;
+    let locked: HashSet<i64> = touched.into_iter().collect();
+    let is_locked = |held: &Held| locked.contains(&held.group_id);
     // Looked at under the locks; what either joins from here on waits for us, or is in another group.
-    let moving = store::list_held(conn, old)?;
+    let moving: Vec<Held> = store::list_held(conn, old)?.into_iter().filter(is_locked).collect();
+    // What the old one joined while we waited for the locks came after this operation, and is no reason for it.
     if moving.is_empty() {
         return Ok(Vec::new());
     }
-    let locked: HashSet<i64> = touched.into_iter().collect();
-    let is_locked = |held: &Held| locked.contains(&held.group_id);
     let (kept, left): (Vec<Held>, Vec<Held>) = store::list_held(conn, new)?
         .into_iter()
         .filter(is_locked)
@@ -58,7 +59,6 @@ fn rekey(conn: &mut DbConn, old: &str, new: &str, before: Stamp) -> Result<Vec<i
     let left: Vec<i64> = left.into_iter().map(|held| held.group_id).collect();
     members::delete_memberships(conn, &left, new)?;
     // Where both are in a group, one membership is left: the one that was kept.
-    let moving: Vec<Held> = moving.into_iter().filter(is_locked).collect();
     let (doubled, moved): (Vec<i64>, Vec<i64>) = moving.iter().map(|h| h.group_id).partition(|id| kept.contains(id));
     members::delete_memberships(conn, &doubled, old)?;
     store::move_memberships(conn, &moved, old, new)?;

@@ -1,24 +1,22 @@
 //! `/im/group_create/` and what concerns a group as a whole.
 
-use super::{HandledC, InPath, SignedRequest, credential};
+use super::{HandledC, InPath};
 use crate::domain::Core;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
+use service_kit::auth::Signed;
 use service_kit::client::Client;
-use service_kit::params::Params;
-use service_kit::wire::{Reply, RetReason};
-use shared_models::{GroupId, Text, Uid};
+use service_kit::wire::Reply;
+use shared_models::{GroupId, Text};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = GroupCreateRequest)]
-pub struct CreateRequest {
-    username: Uid,
-    password: Option<Text<128>>,
-    /// A token issued here, instead of the password; counts where both are given.
-    token: Option<Text<4096>>,
+pub struct CreateFields {
     name: Text<64, 1>,
 }
+
+type CreateRequest = Signed<CreateFields>;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = GroupCreateResponse)]
@@ -33,14 +31,9 @@ pub struct CreateResponse {
         example = json!({"username": "username", "password": "password", "name": "group_name"})),
     responses((status = 200, body = CreateResponse, example = json!({"group_id": 123}))),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "AdminOnly"]))))]
-pub async fn group_create(
-    core: Data<Core>,
-    client: Client,
-    params: Params<RetReason, CreateRequest>,
-) -> HandledC<CreateResponse> {
-    let req = params.into_inner();
-    let who = core.credentials.check(&credential(req.username, req.password, req.token), client.address).await?;
-    let group_id = core.create_group(&who, req.name.into_inner()).await?;
+pub async fn group_create(core: Data<Core>, client: Client, signed: CreateRequest) -> HandledC<CreateResponse> {
+    let who = core.credentials.check(&signed.credential, client.address).await?;
+    let group_id = core.create_group(&who, signed.more.name.into_inner()).await?;
     Ok(Reply::new(CreateResponse { group_id }))
 }
 
@@ -48,16 +41,11 @@ pub async fn group_create(
 #[utoipa::path(post, path = "/im/{group_id}/group_dismiss/", summary = "Ends a group",
     description = "For its owner and administrators.",
     params(("group_id" = GroupId, Path, example = 11)),
-    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    request_body(content = Signed, example = json!({"username": "username", "password": "password"})),
     responses((status = 200)),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "UnknownGroup", "NotGroupOwner"]))))]
-pub async fn group_dismiss(
-    core: Data<Core>,
-    client: Client,
-    group: InPath,
-    params: Params<RetReason, SignedRequest>,
-) -> HandledC {
-    let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
+pub async fn group_dismiss(core: Data<Core>, client: Client, group: InPath, signed: Signed) -> HandledC {
+    let who = core.credentials.check(&signed.credential, client.address).await?;
     core.dismiss_group(&who, group.0).await?;
     Ok(Reply::done())
 }

@@ -1,23 +1,19 @@
 //! Members of a group, groups of a user.
 
-use super::{InPath, SignedRequest, credential};
+use super::InPath;
 use crate::domain::{Core, JoinedGroup, MemberView, Page};
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
+use service_kit::auth::Signed;
 use service_kit::client::Client;
 use service_kit::links::Links;
-use service_kit::params::Params;
 use service_kit::wire::{Failure, ListReply, Nothing, RetReason};
-use shared_models::{GroupId, Int, Text, Uid, empty_is_absent};
+use shared_models::{GroupId, Int, empty_is_absent};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = GroupUserListRequest)]
-pub struct UserListRequest {
-    username: Uid,
-    password: Option<Text<128>>,
-    /// A token issued here, instead of the password; counts where both are given.
-    token: Option<Text<4096>>,
+pub struct UserListFields {
     /// From 1. Neither this nor `size`: all members.
     #[serde(default, deserialize_with = "empty_is_absent")]
     page: Option<Int>,
@@ -25,6 +21,8 @@ pub struct UserListRequest {
     #[serde(default, deserialize_with = "empty_is_absent")]
     size: Option<Int>,
 }
+
+type UserListRequest = Signed<UserListFields>;
 
 /// What stands before the list.
 #[derive(Serialize, ToSchema)]
@@ -65,11 +63,11 @@ pub async fn group_get_user_list(
     client: Client,
     links: Links,
     group: InPath,
-    params: Params<RetReason, UserListRequest>,
+    signed: UserListRequest,
 ) -> Result<ListReply<RetReason, GroupHead, UserInfo>, Failure<RetReason>> {
-    let req = params.into_inner();
-    let page = Page::of(req.page.map(|Int(n)| n), req.size.map(|Int(n)| n));
-    core.credentials.check(&credential(req.username, req.password, req.token), client.address).await?;
+    let UserListFields { page, size } = signed.more;
+    let page = Page::of(page.map(|Int(n)| n), size.map(|Int(n)| n));
+    core.credentials.check(&signed.credential, client.address).await?;
     let (found, members) = core.list_members(group.0, page).await?;
     let head = GroupHead { group_id: group.0, group_name: found.name };
     Ok(ListReply::new(head, "userinfos", members.map(move |member| shown(member, &links))))
@@ -102,16 +100,16 @@ struct GroupListResponse {
 
 /// `POST /im/user_get_group_list/`
 #[utoipa::path(post, path = "/im/user_get_group_list/", summary = "Groups of the caller, in joining order",
-    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    request_body(content = Signed, example = json!({"username": "username", "password": "password"})),
     responses((status = 200, body = GroupListResponse,
         example = json!({"groups": [{"id": 1234, "name": "我的测试群"}]}))),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter"]))))]
 pub async fn user_get_group_list(
     core: Data<Core>,
     client: Client,
-    params: Params<RetReason, SignedRequest>,
+    signed: Signed,
 ) -> Result<ListReply<RetReason, Nothing, GroupEntry>, Failure<RetReason>> {
-    let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
+    let who = core.credentials.check(&signed.credential, client.address).await?;
     let groups = core.list_groups(&who.uid).await?;
     Ok(ListReply::new(Nothing {}, "groups", groups.map(GroupEntry::from)))
 }

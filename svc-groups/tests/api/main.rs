@@ -8,3 +8,4 @@ mod plans;
 mod provider;
 mod rekey;
 mod rekey_large;
+mod rush;

@@ -230,6 +230,32 @@ async fn a_join_under_way_is_waited_for_and_kept() {
     app.stop().await;
 }
 
+/// A join of the old one that comes while the operation waits: too late for it, and no reason to touch the new one.
+#[actix_web::test]
+async fn a_join_that_came_after_the_operation_moves_nothing_and_deletes_nothing() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let (of_new, of_old) = (app.create("admin").await, app.create("admin").await);
+    app.join(of_new, "new").await;
+    app.groups("old").await;
+    moment().await;
+    let replaced = now();
+    let db = app.db.clone();
+    let holding = actix_web::rt::spawn(async move {
+        let hold = format!("SELECT 1 FROM groups WHERE id = {of_new} FOR UPDATE; SELECT pg_sleep(0.8)");
+        db.transaction(move |conn| Ok(diesel::connection::SimpleConnection::batch_execute(conn, &hold)?)).await
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::join!(app.rekey("op", "old", "new", replaced), async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        app.join(of_old, "old").await;
+    });
+    holding.await.unwrap().unwrap();
+    assert_eq!(app.members(of_new).await, ["admin", "new"]);
+    assert_eq!(app.members(of_old).await, ["admin", "old"]);
+    app.is_consistent().await;
+    app.stop().await;
+}
+
 async fn only_services_may_call_it(backend: Backend) {
     let app = TestApp::start(backend).await;
     let body = json!({"operation_id": "op", "old_uid": "a", "new_uid": "b", "before": 1}).to_string();

@@ -33,6 +33,7 @@ pub struct RegisterRequest {
     sign: Option<Text<256>>,
     /// For the calls of document 003.
     password: Option<Text<128, 8>>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
     is_admin: Option<Flag>,
 }
 

@@ -4,35 +4,25 @@ use super::HandledC;
 use crate::domain::Core;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
-use service_kit::auth::Credential;
+use service_kit::Code;
+use service_kit::auth::Signed;
 use service_kit::client::Client;
-use service_kit::params::Params;
-use service_kit::wire::{Reply, RetReason};
-use service_kit::{Code, Secret};
+use service_kit::wire::Reply;
 use shared_models::internal::AccountKey;
-use shared_models::{Platform, Text, Uid, empty_is_absent};
+use shared_models::{Platform, empty_is_absent};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-pub struct SignedRequest {
-    username: Uid,
-    password: Option<Text<128>>,
-    /// A token issued here, instead of the password; counts where both are given.
-    token: Option<Text<4096>>,
+#[schema(as = TokenRequest)]
+pub struct TokenFields {
     /// Of the token that is asked for; Web if absent.
     #[serde(default, deserialize_with = "empty_is_absent")]
     platform: Option<Platform>,
 }
 
-impl SignedRequest {
-    fn credential(&self) -> Credential {
-        Credential {
-            username: self.username.clone(),
-            password: self.password.as_deref().map(Secret::new),
-            token: self.token.as_deref().map(Secret::new),
-        }
-    }
+type TokenRequest = Signed<TokenFields>;
 
+impl TokenFields {
     fn platform(&self) -> Platform {
         self.platform.unwrap_or(Platform::Web)
     }
@@ -45,19 +35,14 @@ pub struct UserTokenResponse {
 
 /// `POST /im/user_get_token/`
 #[utoipa::path(post, path = "/im/user_get_token/", summary = "A token of the caller",
-    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    request_body(content = TokenRequest, example = json!({"username": "username", "password": "password"})),
     responses((status = 200, body = UserTokenResponse, example = json!({"token":
         "fYFO429vmoFQ0DButRaXStAsHUJMj7YH5n0doxN8TQmLggkgGKPwMt7Vn9XEzapD/0YrepuLnmECETGdwNAT+7Oxjg/xj0sI"}))),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "ProviderAway"]))))]
-pub async fn user_get_token(
-    core: Data<Core>,
-    client: Client,
-    params: Params<RetReason, SignedRequest>,
-) -> HandledC<UserTokenResponse> {
-    let req = params.into_inner();
-    let who = core.credentials.check(&req.credential(), client.address).await?;
+pub async fn user_get_token(core: Data<Core>, client: Client, signed: TokenRequest) -> HandledC<UserTokenResponse> {
+    let who = core.credentials.check(&signed.credential, client.address).await?;
     let key = AccountKey { app_id: who.app_id, uid: who.uid };
-    let issued = core.issue_token(key, req.platform(), false).await?;
+    let issued = core.issue_token(key, signed.more.platform(), false).await?;
     Ok(Reply::new(UserTokenResponse { token: issued.token }))
 }
 
@@ -72,19 +57,18 @@ pub struct CustomerServiceResponse {
 /// `POST /im/customer_service_get_info/`
 #[utoipa::path(post, path = "/im/customer_service_get_info/",
     summary = "The customer service account to chat with, and the caller's token",
-    request_body(content = SignedRequest, example = json!({"username": "username", "password": "password"})),
+    request_body(content = TokenRequest, example = json!({"username": "username", "password": "password"})),
     responses((status = 200, body = CustomerServiceResponse,
         example = json!({"id": "haorenao_cs_001", "name": "客服", "token": "token"}))),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "NoCustomerService", "ProviderAway"]))))]
 pub async fn customer_service_get_info(
     core: Data<Core>,
     client: Client,
-    params: Params<RetReason, SignedRequest>,
+    signed: TokenRequest,
 ) -> HandledC<CustomerServiceResponse> {
-    let req = params.into_inner();
-    let who = core.credentials.check(&req.credential(), client.address).await?;
+    let who = core.credentials.check(&signed.credential, client.address).await?;
     let desk = core.apps.system().customer_service.clone().ok_or(Code::NoCustomerService)?;
     let key = AccountKey { app_id: who.app_id, uid: who.uid };
-    let issued = core.issue_token(key, req.platform(), true).await?;
+    let issued = core.issue_token(key, signed.more.platform(), true).await?;
     Ok(Reply::new(CustomerServiceResponse { id: desk.id, name: desk.name, token: issued.token }))
 }

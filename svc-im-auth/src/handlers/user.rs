@@ -169,14 +169,18 @@ pub struct UpdateUserInfoRequest {
     region: Option<Text<64>>,
     sign: Option<Text<256>>,
     password: Option<Text<128, 8>>,
-    #[serde(rename = "isAdmin")]
+    #[serde(rename = "isAdmin", default, deserialize_with = "empty_is_absent")]
     is_admin: Option<Flag>,
     /// Document 003: whether the user is an expert (达人).
+    #[serde(default, deserialize_with = "empty_is_absent")]
     expert_status: Option<Int>,
     /// Document 003: points, text there.
     point: Option<Text<32>>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
     is_public_number: Option<Flag>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
     yue: Option<Int>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
     jifen: Option<Int>,
 }
 

@@ -4,7 +4,7 @@ use super::values::{Amount, LnMd5, Moment};
 use super::{Core, users::hold_user};
 use crate::store::records as store;
 use crate::store::records::{RecordRow, ValidityRow};
-use service_kit::{Error, Result};
+use service_kit::{Code, Error, Result};
 use shared_models::{AppId, TuserKey};
 
 /// What an activity record is about; replacing a key treats them differently (`replace`).
@@ -77,6 +77,8 @@ pub struct Activity {
     pub occurred_at: Option<Moment>,
 }
 
+// The key is all that these calls ask for, so that anybody may make one up: what one key may store has an end. Writers of
+// one key at the same time may each go past it by one.
 impl Core {
     /// Stores a course's time, wholly instead of what is there. Registers whom it does not know.
     pub async fn sync_course(&self, app_id: AppId, key: TuserKey, course: Course) -> Result<()> {
@@ -92,10 +94,13 @@ impl Core {
             start_time: start.into_inner(),
             end_time: end.into_inner(),
         };
-        let now = self.clock.now();
+        let (now, max) = (self.clock.now(), self.rules.max_records);
         self.db
             .transaction(move |conn| {
                 hold_user(conn, &key, now)?;
+                if store::is_course_too_many(conn, &row, max)? {
+                    return Err(Error::new(Code::LimitReached, "ln_md5: this key has too many courses"));
+                }
                 store::upsert_validity(conn, &row)?;
                 Ok(())
             })
@@ -105,7 +110,7 @@ impl Core {
     /// Stores a record, wholly instead of the one of its id. Registers whom it does not know.
     pub async fn sync_activity(&self, app_id: AppId, key: TuserKey, activity: Activity) -> Result<()> {
         let Activity { kind, record_id, subject, amount, occurred_at } = activity;
-        let now = self.clock.now();
+        let (now, max) = (self.clock.now(), self.rules.max_records);
         let row = RecordRow {
             app_id: app_id.as_str().to_owned(),
             im_uid: key.im_uid().into_inner(),
@@ -118,6 +123,12 @@ impl Core {
         self.db
             .transaction(move |conn| {
                 hold_user(conn, &key, now)?;
+                if store::is_record_too_many(conn, &row, max)? {
+                    return Err(Error::new(
+                        Code::LimitReached,
+                        "record_id: this key has too many records of this kind",
+                    ));
+                }
                 store::upsert_record(conn, &row)?;
                 Ok(())
             })

@@ -53,6 +53,7 @@ pub struct Parts {
 /// What the settings say.
 pub struct Rules {
     pub secrets_by_user_id: bool,
+    pub max_records: i64,
     pub code_life: Duration,
     pub session_life: Duration,
     /// How a moment that no client named is written.

@@ -3,7 +3,7 @@
 use super::courses::Kind;
 use super::users::{ensure_user, is_user};
 use super::{Core, in_time};
-use crate::store::replace::Replacement;
+use crate::store::replace::{Reached, Replacement};
 use crate::store::{mappings, replace as store, users};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -19,8 +19,9 @@ use std::net::IpAddr;
 /// Memberships of the system app follow. One lane an app, one intent a replacement.
 pub const REKEY: &str = "groups.rekey";
 
-/// Nobody changes his key so often; a chain that is longer is made to be long.
-const LONGEST_CHAIN: usize = 1_000;
+/// Replacements of a chain that one statement follows. Who logs in by replacement on several phones in turn makes his
+/// chain longer each time; as far as it was followed is kept, so this is about chains that grew by keys alone.
+const HOPS: i64 = 1_000;
 
 /// The key that is replaced, as the caller names it.
 pub struct Old {
@@ -69,17 +70,25 @@ impl Core {
     async fn replace_now(&self, request: Replace) -> Result<()> {
         let Replace { app_id, old, new, address } = request;
         let replaced = self.entitled(old, address).await?;
+        if let Replaced::MappedTo(user_id) = &replaced {
+            self.follow_chain(&app_id, user_id).await?;
+        }
         let (now, operation_id) = (self.clock.now(), random::hex(16));
         let moves_groups = app_id == self.apps.system().id;
         self.db
             .transaction(move |conn| {
                 ensure_user(conn, &new, now)?;
-                let (old_uid, new_uid) = (settle(conn, &app_id, &replaced, &new)?, new.im_uid());
+                let OldUser { first, newest: old_uid } = settle(conn, &app_id, &replaced, &new)?;
+                let new_uid = new.im_uid();
                 if old_uid == new_uid {
                     return Err(Code::SameKey.into());
                 }
                 let replacement = store::insert_replacement(conn, app_id.as_str(), &old_uid, &new_uid, now)?;
                 move_rows(conn, &replacement)?;
+                if matches!(replaced, Replaced::MappedTo(_)) {
+                    let reached = Reached { uid: new_uid.as_str().to_owned(), id: replacement.id };
+                    store::keep_reached(conn, app_id.as_str(), first.as_str(), &reached)?;
+                }
                 if moves_groups {
                     let operation = Operation { old_uid, new_uid, before: now };
                     let detail = serde_json::to_string(&operation).map_err(Error::internal)?;
@@ -116,6 +125,22 @@ impl Core {
         }
     }
 
+    /// Follows the chain of the key that an account is mapped to, piece by piece, each kept: however long it has grown,
+    /// the transaction finds the end nearby, and who is told "busy" meanwhile comes further the next time.
+    async fn follow_chain(&self, app_id: &AppId, user_id: &Uid) -> Result<()> {
+        loop {
+            let (app, user) = (app_id.clone(), user_id.clone());
+            let piece = self.db.read(move |conn| {
+                let Some(mapping) = mappings::find_of_account(conn, user.as_str())? else { return Ok(None) };
+                let (before, reached) = follow(conn, &app, &mapping.im_uid)?;
+                Ok((before != reached).then_some((mapping.im_uid, reached)))
+            });
+            let Some((first, reached)) = piece.await? else { return Ok(()) };
+            let app = app_id.clone();
+            self.db.write(move |conn| Ok(store::keep_reached(conn, app.as_str(), &first, &reached)?)).await?;
+        }
+    }
+
     async fn check_password(&self, username: Uid, password: Secret, address: IpAddr) -> Result<()> {
         let credential = Credential { username, password: Some(password), token: None };
         self.credentials.check(&credential, address).await.map(drop)
@@ -124,14 +149,14 @@ impl Core {
 
 /// Finds the old key's user and holds all users' rows that this rests on: nobody binds or unbinds the first of the chain
 /// meanwhile. What changed before the rows were held is found again.
-fn settle(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced, new: &TuserKey) -> Result<Uid> {
+fn settle(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced, new: &TuserKey) -> Result<OldUser> {
     let new_uid = new.im_uid();
     let mut old = old_user(conn, app_id, replaced)?;
     loop {
         users::lock_users(conn, &[&old.first, &old.newest, &new_uid], true)?;
         let again = old_user(conn, app_id, replaced)?;
         if again == old {
-            return Ok(old.newest);
+            return Ok(old);
         }
         old = again;
     }
@@ -150,7 +175,7 @@ fn old_user(conn: &mut DbConn, app_id: &AppId, replaced: &Replaced) -> Result<Ol
         Replaced::MappedTo(user_id) => {
             // The wording of a wrong password: who only guesses learns nothing.
             let mapping = mappings::find_of_account(conn, user_id.as_str())?.ok_or(Code::WrongCredentials)?;
-            let newest = newest(conn, app_id, mapping.im_uid.clone())?;
+            let newest = newest(conn, app_id, &mapping.im_uid)?;
             Ok(OldUser { first: Uid::new(mapping.im_uid).map_err(Error::internal)?, newest })
         }
     }
@@ -164,15 +189,20 @@ fn user_of(conn: &mut DbConn, key: &TuserKey) -> Result<OldUser> {
 }
 
 /// The newest key of a chain: replacements in their order, each followed once.
-fn newest(conn: &mut DbConn, app_id: &AppId, mut uid: String) -> Result<Uid> {
-    let mut last = 0;
-    for _ in 0..LONGEST_CHAIN {
-        match store::find_next(conn, app_id.as_str(), &uid, last)? {
-            None => return Uid::new(uid).map_err(Error::internal),
-            Some((id, next)) => (last, uid) = (id, next),
-        }
+fn newest(conn: &mut DbConn, app_id: &AppId, first: &str) -> Result<Uid> {
+    let (_, reached) = follow(conn, app_id, first)?;
+    // It was followed to its end before this transaction; what was added since is hardly a piece.
+    if store::follow(conn, app_id.as_str(), &reached, 1)? != reached {
+        return Err(Error::from(Code::Busy).because("a chain of keys grows faster than it is followed"));
     }
-    Err(Error::new(Code::LimitReached, "this key was replaced too often"))
+    Uid::new(reached.uid).map_err(Error::internal)
+}
+
+/// One piece of a chain, from where it was followed to before: where that is, and its end.
+fn follow(conn: &mut DbConn, app_id: &AppId, first: &str) -> Result<(Reached, Reached)> {
+    let before = store::find_reached(conn, app_id.as_str(), first)?.unwrap_or_else(|| Reached::first(first));
+    let reached = store::follow(conn, app_id.as_str(), &before, HOPS)?;
+    Ok((before, reached))
 }
 
 /// A kind of which the old key has no rows is left alone, so that doing it again changes nothing.

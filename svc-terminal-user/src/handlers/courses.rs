@@ -33,7 +33,7 @@ pub struct SyncValidityRequest {
 #[utoipa::path(get, path = "/tu_sync_lnvalidth_from_tn.action", params(SyncValidityRequest),
     summary = "Stores from when to when a course that was bought is valid",
     description = "Registers an unknown key. The same course again replaces what is stored.",
-    responses((status = 200)), extensions(("x-fails" = json!(["BadParameter"]))))]
+    responses((status = 200)), extensions(("x-fails" = json!(["BadParameter", "LimitReached"]))))]
 pub async fn sync_validity(core: Data<Core>, params: Params<RcRm, SyncValidityRequest>) -> Handled {
     let req = params.into_inner();
     let app = core.app(req.app_id.as_deref())?;
@@ -65,7 +65,7 @@ pub struct SyncRecordRequest {
 #[utoipa::path(get, path = "/tu_sync_record_from_tn.action", params(SyncRecordRequest),
     summary = "Stores one activity of a terminal user",
     description = "Registers an unknown key. The same `record_id` of the same kind again replaces what is stored.",
-    responses((status = 200)), extensions(("x-fails" = json!(["BadParameter"]))))]
+    responses((status = 200)), extensions(("x-fails" = json!(["BadParameter", "LimitReached"]))))]
 pub async fn sync_record(core: Data<Core>, params: Params<RcRm, SyncRecordRequest>) -> Handled {
     let req = params.into_inner();
     let app = core.app(req.app_id.as_deref())?;

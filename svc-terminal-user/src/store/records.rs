@@ -31,6 +31,33 @@ pub struct RecordRow {
     pub occurred_at: String,
 }
 
+/// Whether a validity is none of those that are there, and these are `max` or more.
+pub fn is_course_too_many(conn: &mut DbConn, row: &ValidityRow, max: i64) -> QueryResult<bool> {
+    let ids = validities::table
+        .filter(validities::app_id.eq(&row.app_id).and(validities::im_uid.eq(&row.im_uid)))
+        .order(validities::ln_md5)
+        .select(validities::ln_md5);
+    if ids.offset(max - 1).first::<String>(conn).optional()?.is_none() {
+        return Ok(false);
+    }
+    let there = exists(validities::table.find((&row.app_id, &row.im_uid, &row.ln_md5)));
+    diesel::select(there).get_result(conn).map(|there: bool| !there)
+}
+
+/// Whether a record is none of those of its kind that are there, and these are `max` or more.
+pub fn is_record_too_many(conn: &mut DbConn, row: &RecordRow, max: i64) -> QueryResult<bool> {
+    let of_kind = records::im_uid.eq(&row.im_uid).and(records::kind.eq(row.kind));
+    let ids = records::table
+        .filter(records::app_id.eq(&row.app_id).and(of_kind))
+        .order(records::record_id)
+        .select(records::record_id);
+    if ids.offset(max - 1).first::<String>(conn).optional()?.is_none() {
+        return Ok(false);
+    }
+    let there = exists(records::table.find((&row.app_id, &row.im_uid, row.kind, &row.record_id)));
+    diesel::select(there).get_result(conn).map(|there: bool| !there)
+}
+
 pub fn upsert_validity(conn: &mut DbConn, row: &ValidityRow) -> QueryResult<usize> {
     on_backend!(conn, c => diesel::insert_into(validities::table)
         .values(row)

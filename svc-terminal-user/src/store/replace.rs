@@ -1,10 +1,12 @@
-//! Tables `replacements` and `replaced_rows`, and what a replacement does to `validities` and `records`. The
-//! caller holds both users' rows.
+//! Tables `replacements`, `newest_keys` and `replaced_rows`, and what a replacement does to `validities` and `records`.
+//! The caller holds both users' rows.
 
-use super::schema::{records, replaced_rows, replacements, validities};
+use super::schema::{newest_keys, records, replaced_rows, replacements, validities};
 use diesel::dsl::exists;
 use diesel::prelude::*;
+use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
+use diesel::upsert::excluded;
 use service_kit::db::DbConn;
 use service_kit::on_backend;
 use shared_models::{Stamp, Uid};
@@ -37,16 +39,62 @@ pub fn insert_replacement(
     Ok(Replacement { id, app_id: app_id.to_owned(), old_uid, new_uid, now: now.0 })
 }
 
-/// The first replacement of a key after the one given: its id and the new key's user.
-pub fn find_next(conn: &mut DbConn, app_id: &str, old_uid: &str, after: i64) -> QueryResult<Option<(i64, String)>> {
-    replacements::table
-        .filter(replacements::app_id.eq(app_id))
-        .filter(replacements::old_uid.eq(old_uid))
-        .filter(replacements::id.gt(after))
-        .order(replacements::id)
-        .select((replacements::id, replacements::new_uid))
-        .first(conn)
-        .optional()
+/// How far a key's chain was followed: to which user, by which replacement.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, QueryableByName)]
+pub struct Reached {
+    #[diesel(sql_type = Text)]
+    pub uid: String,
+    /// 0: by none.
+    #[diesel(sql_type = BigInt)]
+    pub id: i64,
+}
+
+impl Reached {
+    /// Where a chain begins.
+    pub fn first(uid: &str) -> Self {
+        Self { uid: uid.to_owned(), id: 0 }
+    }
+}
+
+/// Follows a chain: of each key the first replacement after the one that led to it, `limit` of them at most. Replacements
+/// of one key are made one after another, so their ids are in their order.
+pub fn follow(conn: &mut DbConn, app_id: &str, from: &Reached, limit: i64) -> QueryResult<Reached> {
+    let sql = "WITH RECURSIVE walk (id, uid, hops) AS (
+            SELECT CAST($1 AS BIGINT), CAST($2 AS TEXT), CAST(0 AS BIGINT)
+            UNION ALL
+            SELECT r.id, r.new_uid, w.hops + 1 FROM walk w INNER JOIN replacements r ON r.id = (
+                SELECT n.id FROM replacements n WHERE n.app_id = $3 AND n.old_uid = w.uid AND n.id > w.id
+                ORDER BY n.id LIMIT 1)
+            WHERE w.hops < $4)
+        SELECT id, uid FROM walk ORDER BY hops DESC LIMIT 1";
+    let query = sql_query(sql).bind::<BigInt, _>(from.id).bind::<Text, _>(&from.uid);
+    RunQueryDsl::get_result(query.bind::<Text, _>(app_id).bind::<BigInt, _>(limit), conn)
+}
+
+/// How far a key's chain was followed when that was last kept.
+pub fn find_reached(conn: &mut DbConn, app_id: &str, first_uid: &str) -> QueryResult<Option<Reached>> {
+    let row = newest_keys::table.find((app_id, first_uid));
+    row.select((newest_keys::newest_uid, newest_keys::last_id)).first(conn).optional()
+}
+
+/// Keeps how far a key's chain was followed. `replacements` alone is the truth: whatever is kept here leads to the same
+/// end, only sooner.
+pub fn keep_reached(conn: &mut DbConn, app_id: &str, first_uid: &str, reached: &Reached) -> QueryResult<usize> {
+    let row = (
+        newest_keys::app_id.eq(app_id),
+        newest_keys::first_uid.eq(first_uid),
+        newest_keys::newest_uid.eq(&reached.uid),
+        newest_keys::last_id.eq(reached.id),
+    );
+    on_backend!(conn, c => diesel::insert_into(newest_keys::table)
+        .values(row)
+        .on_conflict((newest_keys::app_id, newest_keys::first_uid))
+        .do_update()
+        .set((
+            newest_keys::newest_uid.eq(excluded(newest_keys::newest_uid)),
+            newest_keys::last_id.eq(excluded(newest_keys::last_id)),
+        ))
+        .execute(c))
 }
 
 /// Columns of `replaced_rows` that are filled from a deleted row. A macro, because the type has no name.

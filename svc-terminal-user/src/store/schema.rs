@@ -66,6 +66,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    newest_keys (app_id, first_uid) {
+        app_id -> Text,
+        first_uid -> Text,
+        newest_uid -> Text,
+        last_id -> BigInt,
+    }
+}
+
+diesel::table! {
     replaced_rows (id) {
         id -> BigInt,
         replacement_id -> BigInt,

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod binding;
+mod chains;
 mod following;
+mod limits;
 mod model;
 mod replacement;
 mod world;

@@ -189,7 +189,7 @@ fn replacement_does_what_the_model_does_over_random_histories() {
 /// The account's way to the old key: the mapped key, then the newest of its chain in the app.
 #[test]
 fn chains_are_followed_in_their_order_each_replacement_once() {
-    use svc_terminal_user::store::replace::{find_next, insert_replacement};
+    use svc_terminal_user::store::replace::{Reached, follow, insert_replacement};
     let runtime = runtime();
     let world = runtime.block_on(World::start());
     let pairs = prop::collection::vec((0..KEYS, 0..KEYS), 0..12);
@@ -209,11 +209,19 @@ fn chains_are_followed_in_their_order_each_replacement_once() {
                 }
                 let mut ends = Vec::new();
                 for start in &all {
-                    let (mut last, mut now) = (0, start.as_str().to_owned());
-                    while let Some((id, next)) = find_next(conn, "kith", &now, last)? {
-                        (last, now) = (id, next);
+                    // At once, or in pieces, each from where the one before ended.
+                    let first = Reached::first(start.as_str());
+                    let whole = follow(conn, "kith", &first, 1_000)?;
+                    let mut now = first;
+                    loop {
+                        let next = follow(conn, "kith", &now, 2)?;
+                        if next == now {
+                            break;
+                        }
+                        now = next;
                     }
-                    ends.push(now);
+                    assert_eq!(now, whole);
+                    ends.push(now.uid);
                 }
                 Ok(ends)
             }));

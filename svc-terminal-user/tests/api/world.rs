@@ -31,6 +31,8 @@ pub struct World {
 }
 
 pub const PASSWORD: &str = "password-1";
+/// No other test's history stores so many.
+pub const MAX_RECORDS: i64 = 250;
 
 /// Everybody has an account with one password.
 struct Everybody(AppId);
@@ -118,6 +120,7 @@ impl World {
             outbox,
             rules: Rules {
                 secrets_by_user_id,
+                max_records: MAX_RECORDS,
                 code_life: Duration::from_secs(300),
                 session_life: Duration::from_secs(1800),
                 utc_offset: common.utc_offset.fixed(),
