@@ -64,8 +64,9 @@ pub(super) fn read<A: Answer>(status: u16, body: &[u8]) -> Result<A, Trouble> {
         (200, _) if verdict.is_none() => Err(Trouble::Unavailable("an answer that was cut short".into())),
         // 1008: its own code for too many calls.
         (429, _) | (_, 429 | 1008) => Err(Trouble::RateLimited),
-        // 1000 internal error, 1050 time-out; 408 as proxies have it. A redirect leads to no server API.
-        (408 | 300..=399 | 500..=599, _) | (_, 1000 | 1050 | 500 | 504) => {
+        // 1000 internal error, 1050 time-out; 408 as proxies have it. A redirect leads to no server API. A status that
+        // does not exist is like 500 (RFC 9110, 15).
+        (408 | 300..=399 | 500.., _) | (_, 1000 | 1050 | 500 | 504) => {
             Err(Trouble::Unavailable(format!("status {status}, code {code}")))
         }
         _ => {
@@ -107,6 +108,7 @@ mod tests {
             (504, r#"{"code":1050}"#, "away"),
             (502, r#"{"code":200}"#, "away"),
             (302, "", "away"),
+            (600, r#"{"code":1002}"#, "away"),
         ] {
             assert_eq!(kind(status, body), expected, "{status} {body}");
         }
