@@ -91,7 +91,7 @@ impl SecretUrl {
             return if self.0.contains(['@', '=']) { "***".to_owned() } else { self.0.clone() };
         };
         // A `?` within the password: which part is what cannot be told.
-        if rest.split_once('?').is_some_and(|(place, query)| !place.contains('@') && query.contains('@')) {
+        if rest.split_once('?').is_some_and(|(_, query)| query.contains('@')) {
             return format!("{scheme}://***");
         }
         let (rest, query) = rest.split_once('?').map_or((rest, ""), |(r, _)| (r, "?***"));
@@ -186,7 +186,9 @@ impl FromStr for UtcOffset {
             _ => return Err(form()),
         };
         let (hours, minutes) = rest.split_once(':').ok_or_else(form)?;
-        let digits = |s: &str| (s.len() == 2).then(|| s.parse::<u8>().ok()).flatten().map(i32::from);
+        // `parse` alone would take a sign.
+        let is_number = |s: &str| s.len() == 2 && s.bytes().all(|b| b.is_ascii_digit());
+        let digits = |s: &str| if is_number(s) { s.parse::<i32>().ok() } else { None };
         let (hours, minutes) = digits(hours).zip(digits(minutes)).ok_or_else(form)?;
         let seconds = sign * (hours * 3600 + minutes * 60);
         if minutes > 59 || seconds.abs() > 14 * 3600 {
@@ -245,6 +247,7 @@ mod tests {
             ("redis://:s3c@ret@h:1/0", "redis://:***@h:1/0"),
             ("redis://h:1", "redis://h:1"),
             ("postgres://u:s3?cret@db/kith", "postgres://***"),
+            ("postgres://u:s@3?cret@db/kith", "postgres://***"),
             ("postgres//u:s3cret@db/kith", "***"),
             ("host=db password=s3cret", "***"),
         ] {
@@ -268,7 +271,7 @@ mod tests {
     fn offsets_are_signed_hours_and_minutes() {
         assert_eq!("+08:00".parse::<UtcOffset>().unwrap(), UtcOffset::default());
         assert_eq!("-03:30".parse::<UtcOffset>().unwrap().to_string(), "-03:30");
-        for bad in ["", "8", "+8:00", "+08", "+08:60", "+15:00", "08:00", "+0a:00", "+08:00:00", "é8:00"] {
+        for bad in ["", "8", "+8:00", "+08", "+08:60", "+15:00", "08:00", "+0a:00", "++8:00", "+08:+5", "+08:00:00", "é8:00"] {
             assert!(bad.parse::<UtcOffset>().is_err(), "{bad}");
         }
     }
