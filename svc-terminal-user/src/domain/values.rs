@@ -12,8 +12,10 @@ pub struct Moment(String);
 
 impl Moment {
     pub fn new(text: &str) -> Result<Self, String> {
-        // chrono takes single digits, which it does not write again, and a 61st second, which it does.
+        // chrono takes single digits, which it does not write again, and a 61st second and years of five digits, which
+        // it does.
         match NaiveDateTime::parse_from_str(text, FORM) {
+            Ok(_) if text.len() != 19 => Err("must be a date and time as yyyy-MM-dd HH:mm:ss".into()),
             Ok(parsed) if parsed.format(FORM).to_string() == text && !text.ends_with(":60") => {
                 Ok(Self(text.to_owned()))
             }
@@ -101,6 +103,7 @@ mod tests {
             "2016-04-01 00:00:60",
             "+2016-04-01 00:00:00",
             "-001-04-01 00:00:00",
+            "+12016-04-01 00:00:00",
             "２016-04-01 00:00:00",
         ] {
             assert!(Moment::new(bad).is_err(), "{bad}");
