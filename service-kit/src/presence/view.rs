@@ -175,3 +175,41 @@ mod tests {
         assert_eq!(seen.alive("a"), Some(false));
     }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    use super::*;
+    use crate::presence::scripts::Reported;
+    use crate::testkit::fuzz::{target, texts};
+    use shared_models::Platform;
+
+    /// Values that somebody else wrote to Redis: nothing is certain then, but nothing breaks.
+    #[test]
+    fn presence() {
+        target(env!("CARGO_MANIFEST_DIR"), "presence", |input| {
+            let Some([epoch, pulse, lease, end, value]) = texts(input) else { return };
+            for (lease, platforms) in entries(value) {
+                assert!(!lease.contains(['=', ';']) && platforms.iter().count() == 1);
+                let digit = platforms.iter().next().map_or(0, Platform::number);
+                assert!(value.contains(&format!("{lease}={digit}")));
+            }
+            let reported = Reported::parse(value);
+            let holders = [&reported.earlier, &reported.still, &reported.later];
+            let all = reported.orders.len() + holders.map(Vec::len).iter().sum::<usize>();
+            assert!(all <= value.split(';').count());
+            assert!(holders.into_iter().flatten().all(|h| h.node.len() <= 10));
+
+            let (Ok(pulse), Ok(end)) = (pulse.parse(), end.parse::<f64>()) else { return };
+            let (now, run_id) = (1_700_000_000_000, "run".to_owned());
+            let ends = [(lease.to_owned(), end as i64)].into();
+            let nodes = Nodes { run_id, now, epoch: epoch.to_owned(), pulse, ends };
+            let certain = uncertain(&nodes).is_none();
+            if certain {
+                assert!(epoch.starts_with("run:") && (now - pulse).abs() <= SILENCE);
+            }
+            let alive = Seen::new(1, nodes).alive(lease);
+            assert!(alive.is_some());
+            assert!(alive == Some(false) || ((now + 1)..=(now + 3600)).contains(&(end as i64)), "{end}");
+        });
+    }
+}

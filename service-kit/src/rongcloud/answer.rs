@@ -114,3 +114,29 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    use super::*;
+    use crate::testkit::fuzz::{parts, target};
+    use serde_json::Value;
+
+    #[test]
+    fn rongcloud() {
+        target(env!("CARGO_MANIFEST_DIR"), "rongcloud", |input| {
+            let [status, body] = parts(input);
+            let status = std::str::from_utf8(status).ok().and_then(|s| s.parse().ok());
+            let Some(status) = status.filter(|status| (200..=999).contains(status)) else { return };
+            let value = serde_json::from_slice::<Value>(body).ok();
+            let code = value.as_ref().and_then(|v| v.get("code").or_else(|| v.get(0))?.as_i64());
+            match read::<Value>(status, body) {
+                Ok(_) => assert_eq!((status, code), (200, Some(200))),
+                Err(Trouble::Refused { text, .. }) => {
+                    assert!(text.chars().count() <= 200 && !text.contains(char::is_control), "{text:?}");
+                    assert!(status < 500, "a fault of RongCloud's own is no word of it");
+                }
+                Err(Trouble::RateLimited | Trouble::Unavailable(_)) => {}
+            }
+        });
+    }
+}

@@ -276,3 +276,49 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::testkit::fuzz::{target, texts};
+
+    fn written<T: FromStr + fmt::Display + PartialEq + fmt::Debug>(text: &str) -> Option<String>
+    where
+        T::Err: fmt::Debug,
+    {
+        let read: T = text.parse().ok()?;
+        let written = read.to_string();
+        assert_eq!(written.parse::<T>().unwrap(), read);
+        Some(written)
+    }
+
+    #[test]
+    fn settings() {
+        target(env!("CARGO_MANIFEST_DIR"), "settings", |input| {
+            let Some([text, user, password]) = texts(input) else { return };
+            if let Some(offset) = written::<UtcOffset>(text) {
+                assert_eq!(offset, if text == "-00:00" { "+00:00" } else { text }, "one form only");
+            }
+            if let Ok(network) = text.parse::<Network>() {
+                assert_eq!(network.0.to_string().parse::<Network>().unwrap(), network);
+                assert!(network.contains(network.0.addr()));
+            }
+            let list = serde_json::from_value::<List<String>>(text.into()).unwrap();
+            assert!(list.0.iter().all(|part| !part.is_empty() && part.trim() == part && !part.contains(',')));
+            let again = serde_json::from_value::<List<String>>(serde_json::to_value(&list).unwrap()).unwrap();
+            assert_eq!(again, list);
+            if let Some(numbers) = serde_json::from_value::<List<u16>>(text.into()).ok().filter(|l| !l.0.is_empty()) {
+                let joined = numbers.0.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+                assert_eq!(serde_json::from_value::<List<u16>>(joined.into()).unwrap(), numbers);
+            }
+
+            // Whatever is in a password: of its pieces none is shown. (Digits only: they are in nothing else.)
+            let plain = user.bytes().all(|b| b.is_ascii_lowercase());
+            if plain && password.bytes().any(|b| b.is_ascii_digit()) {
+                let shown = SecretUrl::new(format!("redis://{user}:{password}@host/db")).to_string();
+                assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{shown}");
+            }
+        });
+    }
+}

@@ -132,3 +132,41 @@ mod tests {
         assert_eq!(offset.map(|o| Moment::of(Stamp(0), o).into_inner()).as_deref(), Some("1970-01-01 08:00:00"));
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use service_kit::testkit::fuzz::{target, texts};
+
+    fn parsed(moment: &Moment) -> NaiveDateTime {
+        NaiveDateTime::parse_from_str(&moment.0, FORM).unwrap()
+    }
+
+    #[test]
+    fn values() {
+        target(env!("CARGO_MANIFEST_DIR"), "values", |input| {
+            let Some([text, other]) = texts(input) else { return };
+            if let Ok(moment) = Moment::new(text) {
+                let digits = |b: u8| b.is_ascii_digit() || b"-: ".contains(&b);
+                assert!(moment.0 == text && text.len() == 19 && text.bytes().all(digits), "{text}");
+                assert_eq!(parsed(&moment).format(FORM).to_string(), text);
+                if let Ok(other) = Moment::new(other) {
+                    assert_eq!(moment.cmp(&other), parsed(&moment).cmp(&parsed(&other)), "the form sorts");
+                }
+            }
+            if let Ok(Amount(hundredths)) = Amount::new(text) {
+                assert!((0..100_000_000_000_000_000).contains(&hundredths));
+                let written = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+                assert_eq!(Amount::new(&written), Ok(Amount(hundredths)));
+                let float: f64 = text.parse().unwrap();
+                assert!((float * 100.0 - hundredths as f64).abs() <= 1.0 + float * 1e-12, "{text}");
+            }
+            if let Ok(LnMd5(lower)) = LnMd5::new(text) {
+                assert!(text.eq_ignore_ascii_case(&lower) && lower.len() == 32);
+                assert_eq!(LnMd5::new(&lower), Ok(LnMd5(lower.clone())));
+                assert_eq!(u128::from_str_radix(&lower, 16).map(|n| format!("{n:032x}")), Ok(lower));
+            }
+        });
+    }
+}
