@@ -84,14 +84,16 @@ mod tests {
 mod fuzz {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use service_kit::testkit::fuzz::target;
     use http::HeaderValue;
+    use service_kit::testkit::fuzz::target;
 
     #[test]
     fn answer_fields() {
         target(env!("CARGO_MANIFEST_DIR"), "answer_fields", |input| {
             let mut slots = [httparse::EMPTY_HEADER; 64];
-            let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(input, &mut slots) else { return };
+            let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(input, &mut slots) else {
+                return;
+            };
             let mut from = HeaderMap::new();
             for field in fields {
                 let Ok(value) = HeaderValue::from_bytes(field.value) else { continue };
@@ -111,7 +113,13 @@ mod fuzz {
                 let named: Vec<String> = from
                     .get_all(CONNECTION)
                     .iter()
-                    .flat_map(|v| String::from_utf8_lossy(v.as_bytes()).to_ascii_lowercase().split(',').map(str::to_owned).collect::<Vec<_>>())
+                    .flat_map(|v| {
+                        String::from_utf8_lossy(v.as_bytes())
+                            .to_ascii_lowercase()
+                            .split(',')
+                            .map(str::to_owned)
+                            .collect::<Vec<_>>()
+                    })
                     .map(|name| name.trim().to_owned())
                     .collect();
                 for name in ["content-type", "set-cookie", "x-kith-failure", "vary"] {

@@ -162,7 +162,9 @@ mod fuzz {
     use actix_web::http::header::HeaderValue;
     use actix_web::test::TestRequest;
     use serde::Deserialize;
-    use shared_models::{AppId, ByteText, Flag, Gender, GroupId, Int, Many, Platform, Text, TuserKey, Uid, empty_is_absent};
+    use shared_models::{
+        AppId, ByteText, Flag, Gender, GroupId, Int, Many, Platform, Text, TuserKey, Uid, empty_is_absent,
+    };
 
     /// A field of every sort.
     #[derive(Debug, Deserialize)]
@@ -192,7 +194,10 @@ mod fuzz {
         let key = all.tuser_key.as_ref().map_or("", |key| key.as_str());
         let numbers = (all.gender.is_some(), all.page.is_some(), all.flag.is_some(), all.group.is_some());
         let shown = format!("{all:?} {numbers:?}");
-        assert!(!shown.contains('\0') && (chars(key) < 9 || !shown.replace(all.uid.as_str(), "").contains(key)), "{shown}");
+        assert!(
+            !shown.contains('\0') && (chars(key) < 9 || !shown.replace(all.uid.as_str(), "").contains(key)),
+            "{shown}"
+        );
     }
 
     type Outcome = std::result::Result<Map<String, Value>, (Code, String)>;
@@ -275,7 +280,10 @@ mod fuzz {
             assert_eq!(reads::<Platform>(text, &value), platform);
             assert_eq!(reads::<Gender>(text, &value), number.filter(|n| (0..=2).contains(n)).map(Value::from));
             if let Some(Value::String(key)) = reads::<TuserKey>(text, &value) {
-                assert!(!format!("{:?}", TuserKey::new(key.as_str()).unwrap()).contains(&key) || "TuserKey(***)".contains(&key));
+                assert!(
+                    !format!("{:?}", TuserKey::new(key.as_str()).unwrap()).contains(&key)
+                        || "TuserKey(***)".contains(&key)
+                );
             }
         });
     }

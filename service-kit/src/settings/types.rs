@@ -271,7 +271,9 @@ mod tests {
     fn offsets_are_signed_hours_and_minutes() {
         assert_eq!("+08:00".parse::<UtcOffset>().unwrap(), UtcOffset::default());
         assert_eq!("-03:30".parse::<UtcOffset>().unwrap().to_string(), "-03:30");
-        for bad in ["", "8", "+8:00", "+08", "+08:60", "+15:00", "08:00", "+0a:00", "++8:00", "+08:+5", "+08:00:00", "é8:00"] {
+        for bad in
+            ["", "8", "+8:00", "+08", "+08:60", "+15:00", "08:00", "+0a:00", "++8:00", "+08:+5", "+08:00:00", "é8:00"]
+        {
             assert!(bad.parse::<UtcOffset>().is_err(), "{bad}");
         }
     }

@@ -161,7 +161,9 @@ mod fuzz {
             let Ok(Some(h1::Message::Item(req))) = message else { return };
             match read(&req) {
                 Ok((accept, asked)) => {
-                    assert!(accept.len() == 28 && accept.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b)));
+                    assert!(
+                        accept.len() == 28 && accept.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+                    );
                     assert!(req.path() == "/ws" || req.path() == "/ws/");
                     assert!(!asked.token.is_empty() && asked.token.len() <= input.len());
                     assert!(asked.user.is_none_or(|user| !user.is_empty()));
