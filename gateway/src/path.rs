@@ -125,3 +125,47 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::routes::Routes;
+    use crate::settings::{RouteTable, UpstreamTable};
+    use service_kit::testkit::fuzz::target;
+    use service_kit::wire::Dialect;
+
+    /// The prefixes of the default routes, without the open one and those that are longer than another.
+    const WHOLE: [&str; 7] = ["/bind", "/auth", "/user", "/ws", "/media", "/cmd", "/im"];
+
+    #[test]
+    fn path() {
+        let routes = Routes::new(&RouteTable::default(), &UpstreamTable::default()).unwrap();
+        target(env!("CARGO_MANIFEST_DIR"), "path", |input| {
+            let Ok(uri) = Uri::try_from(input) else { return };
+            let Some(path) = check(&uri) else { return };
+            assert!(input.starts_with(path.as_bytes()), "forwarded as it came");
+            // As a service reads it: decoded once.
+            let url = actix_web::dev::Url::new(uri.clone());
+            let decoded = url.path();
+            let segments = |path: &str| path.split('/').count();
+            assert_eq!(segments(decoded), segments(path), "{path} {decoded}");
+            let tidy = |path: &str| path.split('/').skip(1).all(|part| part != "." && part != "..");
+            assert!(tidy(path) && tidy(decoded) && !decoded.contains("//") && !decoded.contains('\\'), "{decoded}");
+            assert!(!decoded.chars().any(|c| c.is_ascii_control()), "{decoded:?}");
+            let Some(service) = routes.find(path) else { return };
+            let first = decoded.split('/').nth(1).unwrap();
+            let whole = WHOLE.iter().any(|prefix| first == &prefix[1..]);
+            let known = whole || first.starts_with("tu_") || first.starts_with("ua_");
+            assert!(known || decoded.split('/').nth(2) == Some("Application"), "{path} leads nowhere else");
+            assert!(!["internal", "metrics", "healthz", "readyz"].contains(&first) || !known, "{path}");
+            let name = &routes.upstream_names()[service];
+            let family = match Dialect::of_path(path) {
+                Dialect::RetReason => ["groups", "im_auth"].contains(&name.as_str()),
+                Dialect::StatusCodeMsg => name == "friends",
+                _ => true,
+            };
+            assert!(family, "{path} of {name} fails in its family's words");
+        });
+    }
+}

@@ -125,3 +125,41 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::testkit::fuzz::{parts, target};
+    use actix_web::http::header::HeaderValue;
+
+    #[test]
+    fn client() {
+        target(env!("CARGO_MANIFEST_DIR"), "client", |input| {
+            let values: [&[u8]; 6] = parts(input);
+            let names = [GATEWAY_TOKEN, FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, REQUEST_ID, HOST];
+            let mut headers = HeaderMap::new();
+            for (name, value) in names.iter().zip(values) {
+                if let Ok(value) = HeaderValue::from_bytes(value) {
+                    headers.insert(name.clone(), value);
+                }
+            }
+            let peer: SocketAddr = "192.0.2.1:5".parse().unwrap();
+            let client = Client::of(&headers, Some(peer), &Secret::new("gate"));
+            assert!(is_request_id(&client.request_id));
+            if headers.get(GATEWAY_TOKEN).is_none_or(|token| token.as_bytes() != b"gate") {
+                assert_eq!(client.address, peer.ip());
+                assert!(client.base_url.starts_with("http://"));
+                assert!(headers.get(REQUEST_ID).is_none_or(|id| id.as_bytes() != client.request_id.as_bytes()));
+            }
+            let link = format!("{}/media/x", client.base_url);
+            let host = client.base_url.split_once("://").unwrap().1;
+            assert!(is_host(host) && link.matches('/').count() == 4, "{link}");
+            // Not every text of these characters is a host, but none begins another part of a link.
+            if let Ok(url) = reqwest::Url::parse(&link) {
+                let rest = (url.path(), url.query(), url.username(), url.password(), url.fragment());
+                assert_eq!(rest, ("/media/x", None, "", None, None), "{link}");
+            }
+        });
+    }
+}

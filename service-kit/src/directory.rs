@@ -247,3 +247,24 @@ fn copy_key(key: &AccountKey) -> String {
 fn parse_copy(copy: &str) -> serde_json::Result<Option<Arc<Profile>>> {
     if copy.is_empty() { Ok(None) } else { serde_json::from_str(copy).map(|p| Some(Arc::new(p))) }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::testkit::fuzz::target;
+
+    #[test]
+    fn profile_copy() {
+        target(env!("CARGO_MANIFEST_DIR"), "profile_copy", |input| {
+            let Ok(text) = std::str::from_utf8(input) else { return };
+            let Ok(Some(profile)) = parse_copy(text) else { return };
+            let again = serde_json::to_string(&*profile).unwrap();
+            assert_eq!(parse_copy(&again).unwrap().as_ref(), Some(&profile));
+            let key = AccountKey { app_id: profile.app_id.clone(), uid: profile.uid.clone() };
+            let name = copy_key(&key);
+            let (app, uid) = name.strip_prefix("profile:").unwrap().split_once(':').unwrap();
+            assert_eq!((app, uid), (key.app_id.as_str(), key.uid.as_str()), "no other account's key");
+        });
+    }
+}

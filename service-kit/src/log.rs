@@ -90,3 +90,21 @@ impl std::fmt::Display for OneLine<'_> {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    use super::*;
+    use crate::testkit::fuzz::target;
+
+    #[test]
+    fn log_line() {
+        target(env!("CARGO_MANIFEST_DIR"), "log_line", |input| {
+            let text = String::from_utf8_lossy(input);
+            let line = OneLine(&text).to_string();
+            assert!(!line.contains(char::is_control) && line.len() <= 6 * text.len(), "{line:?}");
+            if !text.contains(char::is_control) {
+                assert_eq!(line, text);
+            }
+        });
+    }
+}

@@ -79,3 +79,57 @@ mod tests {
         assert_eq!(is_draining(&map(&[("connection", "keep-alive, closed")])), (false, false));
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use http::HeaderValue;
+    use service_kit::testkit::fuzz::target;
+
+    #[test]
+    fn answer_fields() {
+        target(env!("CARGO_MANIFEST_DIR"), "answer_fields", |input| {
+            let mut slots = [httparse::EMPTY_HEADER; 64];
+            let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(input, &mut slots) else {
+                return;
+            };
+            let mut from = HeaderMap::new();
+            for field in fields {
+                let Ok(value) = HeaderValue::from_bytes(field.value) else { continue };
+                from.append(HeaderName::from_bytes(field.name.as_bytes()).unwrap(), value);
+            }
+            for keep_length in [false, true] {
+                let mut to = ActixMap::new();
+                to_client(&from, &mut to, keep_length);
+                for (name, value) in &to {
+                    let text = name.as_str();
+                    assert!(!is_hop_by_hop(text) && (!text.starts_with("x-kith-") || text == "x-kith-failure"));
+                    assert!(text != "x-request-id" && (keep_length || text != "content-length"));
+                    assert!(!value.as_bytes().contains(&b'\n') && !value.as_bytes().contains(&b'\r'));
+                    assert!(from.get_all(text).iter().any(|v| v.as_bytes() == value.as_bytes()), "{text} is made up");
+                }
+                // What nobody named is all there, as often and in the order in which it came.
+                let named: Vec<String> = from
+                    .get_all(CONNECTION)
+                    .iter()
+                    .flat_map(|v| {
+                        String::from_utf8_lossy(v.as_bytes())
+                            .to_ascii_lowercase()
+                            .split(',')
+                            .map(str::to_owned)
+                            .collect::<Vec<_>>()
+                    })
+                    .map(|name| name.trim().to_owned())
+                    .collect();
+                for name in ["content-type", "set-cookie", "x-kith-failure", "vary"] {
+                    let all = |values: Vec<&[u8]>| values.iter().map(|v| v.to_vec()).collect::<Vec<_>>();
+                    let came = all(from.get_all(name).iter().map(HeaderValue::as_bytes).collect());
+                    let went = all(to.get_all(name).map(|v| v.as_bytes()).collect());
+                    assert_eq!(went, if named.iter().any(|n| n == name) { vec![] } else { came }, "{name}");
+                }
+            }
+            let _ = is_draining(&from);
+        });
+    }
+}

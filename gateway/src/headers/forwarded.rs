@@ -136,3 +136,35 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use service_kit::testkit::fuzz::{target, texts};
+
+    #[test]
+    fn forwarded() {
+        let trusted: Vec<Proxy> = ["10.0.0.0/8", "fd00::/8"].iter().map(|p| p.parse().unwrap()).collect();
+        target(env!("CARGO_MANIFEST_DIR"), "forwarded", |input| {
+            let Some([forged, real]) = texts(input) else { return };
+            let peer: IpAddr = "10.0.0.1".parse().unwrap();
+            let seen = from_the_right(peer, &[forged, real], &trusted);
+            assert_eq!(seen, seen.to_canonical());
+            let named = |text: &str| text.split(',').any(|entry| address(entry.trim()) == Some(seen));
+            assert!(seen == peer || named(forged) || named(real), "{seen} is nobody's word");
+            // Whatever a client sends ahead of what our proxies append, it stays the client.
+            let own: Vec<IpAddr> = real.split(',').filter_map(|entry| address(entry.trim())).collect();
+            if own.len() == real.split(',').count() && own.len() < MAX_ENTRIES {
+                let client = own.iter().rev().find(|a| !is_trusted(**a, &trusted));
+                if let Some(client) = client {
+                    assert_eq!(seen, *client, "{forged:?} changes nothing");
+                }
+            }
+            for entry in forged.split(',') {
+                let Some(one) = address(entry.trim()) else { continue };
+                assert_eq!(address(&one.to_string()), Some(one));
+            }
+        });
+    }
+}

@@ -33,13 +33,26 @@ struct Named<'a>(Vec<&'a str>);
 
 impl<'a> Named<'a> {
     fn add(&mut self, value: &'a [u8]) {
-        let text = std::str::from_utf8(value).unwrap_or_default();
+        // What is no text names nothing; its neighbours do all the same.
+        let texts = value.split(|&b| b == b',').filter_map(|part| std::str::from_utf8(part).ok());
         // The usual words name no field, so that the usual request allocates nothing here.
         let usual = |t: &str| ["", "close", "keep-alive", "upgrade"].iter().any(|u| t.eq_ignore_ascii_case(u));
-        self.0.extend(text.split(',').map(str::trim).filter(|t| !usual(t)));
+        self.0.extend(texts.map(str::trim).filter(|t| !usual(t)));
     }
 
     fn has(&self, name: &str) -> bool {
         self.0.iter().any(|n| n.eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beside_what_is_no_text_count() {
+        let mut named = Named::default();
+        named.add(b"\xff, X-Debug, close");
+        assert!(named.has("x-debug") && !named.has("close"));
     }
 }

@@ -79,3 +79,48 @@ mod tests {
         assert_eq!(text(b"HTTP/1.1 100 Continue\r\n\r\n"), "garbage");
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use service_kit::testkit::fuzz::target;
+
+    /// A head's status and fields as a client reads them, and its length.
+    fn reread(bytes: &[u8]) -> (u16, Vec<(String, Vec<u8>)>, usize) {
+        let mut slots = [httparse::EMPTY_HEADER; 80];
+        let mut parsed = httparse::Response::new(&mut slots);
+        let httparse::Status::Complete(length) = parsed.parse(bytes).unwrap() else { panic!("not whole") };
+        let fields = parsed.headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.value.to_vec())).collect();
+        (parsed.code.unwrap(), fields, length)
+    }
+
+    #[test]
+    fn answer_head() {
+        target(env!("CARGO_MANIFEST_DIR"), "answer_head", |input| {
+            let answer = match read(input, "our-id") {
+                Read::Complete(answer) => answer,
+                // More bytes make no sense of what makes none.
+                Read::Garbage => return assert!(matches!(read(&[input, b"\r\n\r\n"].concat(), "x"), Read::Garbage)),
+                Read::Partial => return,
+            };
+            let (status, came, length) = reread(input);
+            let (told, went, new_length) = reread(&answer.head);
+            assert!(status == told && status == answer.status && (status == 101 || (200..600).contains(&status)));
+            assert_eq!(answer.head[new_length..], input[length..], "what follows is passed on as it is");
+            let ours = ["connection", "keep-alive", "x-request-id"];
+            let kept = |(name, _): &&(String, Vec<u8>)| {
+                !ours.contains(&name.as_str()) && (!name.starts_with("x-kith-") || name == "x-kith-failure")
+            };
+            let mut expected: Vec<_> = came.iter().filter(kept).cloned().collect();
+            let connection: &[u8] = if status == 101 { b"Upgrade" } else { b"close" };
+            expected.push(("connection".into(), connection.to_vec()));
+            expected.push(("x-request-id".into(), b"our-id".to_vec()));
+            assert_eq!(went, expected, "no field more or less");
+            assert_eq!(answer.draining, came.iter().any(|(name, _)| name == "x-kith-draining"));
+            for cut in [0, length / 2, length - 1] {
+                assert!(matches!(read(&input[..cut], "our-id"), Read::Partial), "not before it is whole");
+            }
+        });
+    }
+}

@@ -86,9 +86,13 @@ fn head(visit: &Visit, rest: &[u8]) -> Vec<u8> {
         // No body can follow: what does is the socket's.
         has_body: true,
     };
-    let target = visit.head.uri.path_and_query().map_or("/", |target| target.as_str());
+    written(&outgoing, rest)
+}
+
+fn written(outgoing: &Outgoing<'_>, rest: &[u8]) -> Vec<u8> {
+    let target = outgoing.head.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut head = format!("GET {target} HTTP/1.1\r\n").into_bytes();
-    for (name, value) in &to_service(&outgoing) {
+    for (name, value) in &to_service(outgoing) {
         field(&mut head, name.as_str(), value.as_bytes());
     }
     field(&mut head, "connection", b"Upgrade");
@@ -96,4 +100,99 @@ fn head(visit: &Visit, rest: &[u8]) -> Vec<u8> {
     head.extend_from_slice(b"\r\n");
     head.extend_from_slice(rest);
     head
+}
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+    use super::*;
+    use crate::headers::{identify, size};
+    use crate::ids::RequestId;
+    use crate::path;
+    use crate::settings::Proxy;
+    use actix_codec::Decoder;
+    use actix_http::{RequestHead, ServiceConfig, h1};
+    use bytes::BytesMut;
+    use http::HeaderValue;
+    use http::header::{CONTENT_LENGTH, HeaderMap};
+    use service_kit::testkit::fuzz::{parts, target};
+
+    const REST: &[u8] = b"\x81\x80 and what the socket says";
+
+    /// Reads a request's head off what came, as the server library does for us and for the services.
+    fn received(config: &ServiceConfig, bytes: &mut BytesMut) -> Option<(RequestHead, h1::MessageType)> {
+        let mut codec = h1::Codec::new(config.clone());
+        match codec.decode(bytes).ok()?? {
+            h1::Message::Item(request) => Some((request.head().clone(), codec.message_type())),
+            h1::Message::Chunk(_) => None,
+        }
+    }
+
+    fn check_fields(to: &HeaderMap, address: &str) {
+        for (name, value) in [("x-kith-gateway-token", "token"), ("x-forwarded-for", address)] {
+            assert_eq!(to.get_all(name).iter().collect::<Vec<_>>(), [value], "{name}");
+        }
+        assert!(to.get_all("x-request-id").iter().count() == 1 && to.get_all("x-forwarded-proto").iter().count() == 1);
+        let may = ["x-kith-gateway-token", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
+        for name in to.keys().map(http::HeaderName::as_str) {
+            let ours = name.starts_with("x-kith-") || name.starts_with("x-forwarded-") || name == "x-request-id";
+            assert!(!ours || may.contains(&name), "{name} is ours to say");
+            let connections = ["connection", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect"];
+            assert!(!connections.contains(&name), "{name} is about another connection");
+        }
+    }
+
+    #[test]
+    fn request_head() {
+        let trusted: Vec<Proxy> = vec!["10.0.0.0/8".parse().unwrap()];
+        let token = HeaderValue::from_static("token");
+        // It keeps the time by a task.
+        let local = tokio::task::LocalSet::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let config = local.block_on(&runtime, async { ServiceConfig::default() });
+        target(env!("CARGO_MANIFEST_DIR"), "request_head", |input| {
+            let [peer, came] = parts(input);
+            let mut bytes = BytesMut::from(came);
+            let Some((mut head, kind)) = received(&config, &mut bytes) else { return };
+            let peer = if peer == b"proxy" { "10.0.0.1:1" } else { "192.0.2.1:1" };
+            head.peer_addr = Some(peer.parse().unwrap());
+            let caller = identify(&head, &trusted, || RequestId::given("made"));
+            assert!(peer == "10.0.0.1:1" || caller.address.to_string() == "192.0.2.1");
+            if path::check(&head.uri).is_none() || size(&head).is_none() {
+                return;
+            }
+            let address = caller.address.to_string();
+            for has_body in [false, true] {
+                let to = to_service(&Outgoing { head: &head, caller: &caller, token: &token, has_body });
+                check_fields(&to, &address);
+                assert!(to.len() <= 96, "services take no more");
+                let lengths: Vec<_> = to.get_all(CONTENT_LENGTH).iter().collect();
+                // hyper writes the length of a body; where none is read none may be told.
+                let nothing = matches!(kind, h1::MessageType::None);
+                assert!(lengths.is_empty() || (!has_body && lengths.len() == 1));
+                assert!(
+                    !nothing || lengths.iter().all(|length| length.as_bytes().iter().all(|b| *b == b'0')),
+                    "{lengths:?}"
+                );
+            }
+            let outgoing = Outgoing { head: &head, caller: &caller, token: &token, has_body: true };
+            let mut sent = BytesMut::from(&written(&outgoing, REST)[..]);
+            let (read, _) = received(&config, &mut sent).expect("a service reads what we write");
+            assert_eq!(sent, REST, "one request, and nothing of it is left over");
+            assert_eq!((read.method.as_str(), read.uri.path()), ("GET", head.uri.path()));
+            assert_eq!(read.uri.query(), head.uri.query());
+            let mut seen = HeaderMap::new();
+            for (name, value) in read.headers.iter() {
+                let name = http::HeaderName::from_bytes(name.as_str().as_bytes()).unwrap();
+                seen.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            for (ours, value) in [("connection", "Upgrade"), ("upgrade", "websocket")] {
+                assert_eq!(seen.get_all(ours).iter().collect::<Vec<_>>(), [value]);
+                seen.remove(ours);
+            }
+            check_fields(&seen, &address);
+            assert_eq!(seen.get_all(CONTENT_LENGTH).iter().count(), 0);
+            assert_eq!(seen.get_all("host").iter().count().min(1), 1);
+        });
+    }
 }

@@ -78,3 +78,26 @@ macro_rules! serialize_as_text {
     };
 }
 serialize_as_text!(HostPort, Origin);
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use service_kit::testkit::fuzz::{target, texts};
+
+    #[test]
+    fn addresses() {
+        target(env!("CARGO_MANIFEST_DIR"), "addresses", |input| {
+            let Some([text]) = texts(input) else { return };
+            if let Ok(place) = text.parse::<HostPort>() {
+                assert_eq!(place.to_string().parse::<HostPort>().unwrap(), place);
+                assert!(place.port != 0 && !place.host.is_empty() && !place.host.contains(['/', '@', ' ']));
+            }
+            if let Ok(origin) = text.parse::<Origin>() {
+                assert_eq!(origin.as_str(), text);
+                let host = text.split_once("://").map_or("*", |(_, host)| host);
+                assert!(text == "*" || !host.contains(['/', '?', '#', '@']), "{text}");
+            }
+        });
+    }
+}

@@ -99,3 +99,33 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    use super::*;
+    use crate::testkit::fuzz::{target, texts};
+
+    #[test]
+    fn links() {
+        target(env!("CARGO_MANIFEST_DIR"), "links", |input| {
+            let Some([base, given]) = texts(input) else { return };
+            // The settings and `Client` see to that.
+            if base.contains(['?', '#']) {
+                return;
+            }
+            let links = Links::fixed(base);
+            let stored = links.stored(given);
+            assert_eq!(links.stored(&stored), stored);
+            match MediaName::parse(&stored) {
+                Some(name) => {
+                    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'.';
+                    assert!(name.as_str().bytes().all(plain) && name.as_str().len() < 70, "{name}");
+                    let link = format!("{base}/media/{name}");
+                    assert_eq!((links.shown(&stored), links.stored(&link)), (link.clone(), stored.clone()));
+                    assert!(given == stored || given.starts_with(&link), "{given}");
+                }
+                None => assert_eq!((links.shown(&stored), stored.as_str()), (stored.clone(), given)),
+            }
+        });
+    }
+}

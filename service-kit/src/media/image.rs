@@ -193,3 +193,39 @@ mod tests {
         assert_ne!(name(&png(1, 1)), name(&png(1, 2)));
     }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    use super::*;
+    use crate::testkit::fuzz::target;
+
+    #[test]
+    fn image() {
+        target(env!("CARGO_MANIFEST_DIR"), "image", |input| {
+            let image = match Image::new(Bytes::copy_from_slice(input)) {
+                Ok(image) => image,
+                Err(e) => return assert_eq!(e.code(), Code::ImageRefused),
+            };
+            let number = |at: usize| input.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+            let sides = |width: Option<u32>, height: Option<u32>| {
+                let within = |side: Option<u32>| side.is_some_and(|side| (1..=16_384).contains(&side));
+                assert!(within(width) && within(height), "{width:?} x {height:?}");
+            };
+            let small = |at: usize| input.get(at..at + 2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]])));
+            match image.name().content_type() {
+                "image/jpeg" => assert!(input.starts_with(&[0xff, 0xd8, 0xff])),
+                "image/png" => {
+                    assert!(input.starts_with(b"\x89PNG"));
+                    sides(number(16), number(20));
+                }
+                "image/gif" => {
+                    assert!(input.starts_with(b"GIF8"));
+                    sides(small(6), small(8));
+                }
+                "image/bmp" => assert!(input.starts_with(b"BM")),
+                other => panic!("served as {other}"),
+            }
+            assert_eq!(MediaName::parse(image.name().as_str()).as_ref(), Some(image.name()));
+        });
+    }
+}

@@ -161,3 +161,71 @@ mod tests {
         assert_eq!(pairs(b"name=%ff").unwrap_err().text(), "name: is not UTF-8");
     }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::testkit::fuzz::{parts, target};
+    use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+    use actix_web::web::Bytes;
+    use form_urlencoded::Serializer;
+
+    #[test]
+    fn form() {
+        target(env!("CARGO_MANIFEST_DIR"), "form", |input| {
+            let Ok(map) = pairs(input) else { return };
+            assert!(map.len() <= MAX_PAIRS);
+            let standard: Map<String, Value> = form_urlencoded::parse(input)
+                .map(|(name, value)| (name.trim().to_owned(), Value::String(value.into_owned())))
+                .collect();
+            assert_eq!(map, standard, "as everybody reads forms");
+            for (name, whole) in map.iter().filter(|(name, _)| !name.is_empty()) {
+                assert_eq!(value(input, name).unwrap().as_deref(), whole.as_str(), "{name}: both readers agree");
+            }
+            let texts = map.iter().map(|(name, value)| (name, value.as_str().unwrap()));
+            let again = Serializer::new(String::new()).extend_pairs(texts).finish();
+            assert_eq!(pairs(again.as_bytes()).unwrap(), map);
+        });
+    }
+
+    type Outcome = std::result::Result<(Map<String, Value>, Option<std::result::Result<Bytes, Code>>), Code>;
+
+    /// What comes of a body that arrives in pieces of `size` bytes.
+    fn arriving(kind: &HeaderValue, body: &[u8], size: usize) -> Outcome {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, kind.clone());
+        let pieces: Vec<_> = body.chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let pieces = futures_util::stream::iter(pieces);
+        let payload: Payload = Payload::Stream { payload: Box::pin(pieces) };
+        let wanted = Wanted { name: "portrait", limit: 600 };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let read = runtime.block_on(multipart(&headers, payload, Some(wanted)));
+        read.map_err(|e| e.code()).map(|(map, file)| {
+            let file = match file {
+                File::None => None,
+                File::Refused(e) => Some(Err(e.code())),
+                File::Whole(content) => Some(Ok(content.into_parts().0)),
+            };
+            (map, file)
+        })
+    }
+
+    #[test]
+    fn multipart_body() {
+        target(env!("CARGO_MANIFEST_DIR"), "multipart_body", |input| {
+            let [kind, body] = parts(input);
+            let Ok(kind) = HeaderValue::from_bytes(kind) else { return };
+            let whole = arriving(&kind, body, usize::MAX);
+            assert_eq!(whole, arriving(&kind, body, 1 + body.len() % 11), "however it arrives");
+            match whole {
+                Ok((map, file)) => {
+                    let text: usize = map.iter().map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum();
+                    let file = file.and_then(|file| file.ok()).map_or(0, |file| file.len());
+                    assert!(text + file <= body.len() && file <= 600 && map.len() <= MAX_PAIRS);
+                }
+                Err(code) => assert!([Code::BadBody, Code::BadParameter, Code::BodyTooLarge].contains(&code)),
+            }
+        });
+    }
+}

@@ -102,3 +102,44 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, feature = "testkit"))]
+pub(super) mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::testkit::fuzz::target;
+
+    /// Nested, no key of an object has white space around it, and none stands for null.
+    pub(in crate::params) fn is_tidy(map: &Map<String, Value>) -> bool {
+        let nested = |value: &Value| match value {
+            Value::Object(map) => is_tidy(map),
+            Value::Array(items) => items.iter().all(|item| item.as_object().is_none_or(is_tidy)),
+            _ => true,
+        };
+        map.iter().all(|(key, value)| key.trim() == key && !value.is_null() && nested(value))
+    }
+
+    #[test]
+    fn json() {
+        target(env!("CARGO_MANIFEST_DIR"), "json", |input| {
+            let lenient = lenient_object(input);
+            if let Ok(strict) = object(input) {
+                assert_eq!(lenient.as_ref().ok(), Some(&strict), "proper JSON means what it means");
+            }
+            let plain = without_trailing_commas(input);
+            let mut left = plain.iter().peekable();
+            for b in input {
+                assert!(left.next_if_eq(&b).is_some() || *b == b',', "only commas are left out");
+            }
+            assert_eq!(left.next(), None);
+            let Ok(map) = lenient else { return };
+            assert!(is_tidy(&map));
+            let again = serde_json::to_vec(&map).unwrap();
+            assert_eq!(without_trailing_commas(&again), again);
+            // Of numbers with a fraction the last digit may differ.
+            if !String::from_utf8_lossy(&again).contains(['.', 'e']) {
+                assert_eq!(object(&again).unwrap(), map);
+            }
+        });
+    }
+}

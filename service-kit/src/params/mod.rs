@@ -152,3 +152,139 @@ fn tidy(value: Value) -> Value {
 fn tidy_map(map: Map<String, Value>) -> Map<String, Value> {
     map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.trim().to_owned(), tidy(v))).collect()
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::testkit::fuzz::{parts, target};
+    use actix_web::http::Uri;
+    use actix_web::http::header::HeaderValue;
+    use actix_web::test::TestRequest;
+    use serde::Deserialize;
+    use shared_models::{
+        AppId, ByteText, Flag, Gender, GroupId, Int, Many, Platform, Text, TuserKey, Uid, empty_is_absent,
+    };
+
+    /// A field of every sort.
+    #[derive(Debug, Deserialize)]
+    struct All {
+        uid: Uid,
+        app_id: Option<AppId>,
+        tuser_key: Option<TuserKey>,
+        name: Option<Text<8, 2>>,
+        icon: Option<ByteText<8>>,
+        #[serde(default, deserialize_with = "empty_is_absent")]
+        gender: Option<Gender>,
+        platform: Option<Platform>,
+        page: Option<Int>,
+        flag: Option<Flag>,
+        list: Option<Many<Uid, 3>>,
+        group: Option<GroupId>,
+    }
+
+    fn check(all: &All) {
+        let chars = |text: &str| text.chars().count();
+        assert!((1..=64).contains(&chars(all.uid.as_str())));
+        assert!(all.name.as_ref().is_none_or(|name| (2..=8).contains(&chars(name))));
+        assert!(all.icon.as_ref().is_none_or(|icon| icon.len() <= 8));
+        assert!(all.list.as_ref().is_none_or(|list| list.0.len() <= 3));
+        assert!(all.platform.is_none_or(|p| Platform::from_number(p.number().into()) == Some(p)));
+        assert!(all.app_id.as_ref().is_none_or(|app_id| AppId::new(app_id.as_str()).is_ok()));
+        let key = all.tuser_key.as_ref().map_or("", |key| key.as_str());
+        let numbers = (all.gender.is_some(), all.page.is_some(), all.flag.is_some(), all.group.is_some());
+        let shown = format!("{all:?} {numbers:?}");
+        assert!(
+            !shown.contains('\0') && (chars(key) < 9 || !shown.replace(all.uid.as_str(), "").contains(key)),
+            "{shown}"
+        );
+    }
+
+    type Outcome = std::result::Result<Map<String, Value>, (Code, String)>;
+
+    fn outcome(dialect: Dialect, req: &HttpRequest, body: &[u8]) -> Outcome {
+        let payload = Payload::from(actix_web::web::Bytes::copy_from_slice(body));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(super::read(dialect, req, payload)).map_err(|e| (e.code(), e.text().to_owned()))
+    }
+
+    /// Said to the client, in words that are ours.
+    fn check_refusal(code: Code, text: &str) {
+        assert!(!code.kind().is_fault(), "{code:?}: {text}");
+        assert!(text.len() < 300 && !text.contains(char::is_control), "{text:?}");
+    }
+
+    #[test]
+    fn params() {
+        target(env!("CARGO_MANIFEST_DIR"), "params", |input| {
+            let [kind, query, body] = parts(input);
+            let target = [b"/x?", query].concat();
+            let (Ok(uri), Ok(kind)) = (Uri::try_from(target.as_slice()), HeaderValue::from_bytes(kind)) else { return };
+            let req = TestRequest::with_uri(&uri.to_string()).insert_header((CONTENT_TYPE, kind)).to_http_request();
+            let of = |dialect| outcome(dialect, &req, body);
+            let families =
+                [Dialect::RcRm, Dialect::RetReason, Dialect::ErrCodeMsg, Dialect::StatusCodeMsg, Dialect::Internal];
+            let all = families.map(of);
+            assert_eq!(all[2], all[3]);
+            if body.trim_ascii_start().first() != Some(&b'{') {
+                assert_eq!(all[0], all[1], "families A and C differ in JSON only");
+            } else if let (Ok(c), Ok(b)) = (&all[1], &all[2]) {
+                assert!(b.iter().all(|(name, value)| c.get(name) == Some(value)), "the body counts");
+            }
+            for read in all {
+                match read {
+                    Ok(map) => {
+                        assert!(json::fuzz::is_tidy(&map));
+                        match typed::<All>(map) {
+                            Ok(all) => check(&all),
+                            Err(e) => check_refusal(e.code(), e.text()),
+                        }
+                    }
+                    Err((code, text)) => check_refusal(code, &text),
+                }
+            }
+        });
+    }
+
+    /// Whether a type reads this, and what it writes then.
+    fn reads<T: DeserializeOwned + serde::Serialize>(text: &str, value: &Value) -> Option<Value> {
+        let read: Option<T> = serde_json::from_value(value.clone()).ok();
+        assert_eq!(read.is_some(), serde_json::from_str::<T>(text).is_ok(), "from a text and from a value: {text}");
+        let written = serde_json::to_value(read?).unwrap();
+        let again: T = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(again).unwrap(), written);
+        Some(written)
+    }
+
+    #[test]
+    fn scalars() {
+        target(env!("CARGO_MANIFEST_DIR"), "scalars", |input| {
+            let Ok(text) = std::str::from_utf8(input) else { return };
+            let Ok(value) = serde_json::from_str::<Value>(text) else { return };
+            let said = value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|n| n.to_string()));
+            let said = said.or_else(|| value.as_u64().map(|n| n.to_string()));
+            let chars = said.as_ref().map_or(0, |said| said.chars().count());
+            let sound = said.as_ref().filter(|said| !said.contains('\0'));
+            let within = |range: std::ops::RangeInclusive<usize>| sound.filter(|_| range.contains(&chars)).cloned();
+            let expected = |text: Option<String>| text.map(Value::String);
+            assert_eq!(reads::<Uid>(text, &value), expected(within(1..=64)));
+            assert_eq!(reads::<TuserKey>(text, &value), expected(within(1..=128)));
+            assert_eq!(reads::<Text<8, 2>>(text, &value), expected(within(2..=8)));
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            assert_eq!(reads::<AppId>(text, &value), expected(within(1..=64).filter(|t| t.chars().all(plain))));
+            let short = sound.filter(|said| said.len() <= 8).cloned();
+            assert_eq!(reads::<ByteText<8>>(text, &value), expected(short));
+            let number = said.as_ref().and_then(|said| said.trim().parse::<i64>().ok());
+            assert_eq!(serde_json::from_value::<Int>(value.clone()).ok().map(|n| n.0), number);
+            let platform = number.filter(|n| (1..=7).contains(n)).map(Value::from);
+            assert_eq!(reads::<Platform>(text, &value), platform);
+            assert_eq!(reads::<Gender>(text, &value), number.filter(|n| (0..=2).contains(n)).map(Value::from));
+            if let Some(Value::String(key)) = reads::<TuserKey>(text, &value) {
+                assert!(
+                    !format!("{:?}", TuserKey::new(key.as_str()).unwrap()).contains(&key)
+                        || "TuserKey(***)".contains(&key)
+                );
+            }
+        });
+    }
+}

@@ -174,7 +174,7 @@ impl Scripts {
 }
 
 impl Reported {
-    fn parse(answer: &str) -> Self {
+    pub fn parse(answer: &str) -> Self {
         let mut reported = Self::default();
         for part in answer.split_terminator(';') {
             let (Some(kind), Some(platform)) = (part.get(..1), part.get(1..2).and_then(platform)) else { continue };

@@ -126,10 +126,11 @@ fn uncertain(nodes: &Nodes) -> Option<&'static str> {
     let Some(birth) = birth.and_then(|(_, birth)| birth.parse::<i64>().ok()) else {
         return Some("Redis has been restarted or has lost its data");
     };
-    if !(0..i64::MAX).contains(&(now - birth - REPORTING)) {
+    // Nobody knows who wrote these: no number may be too far off.
+    if now.saturating_sub(birth) < REPORTING {
         return Some("not every node had time to report");
     }
-    if !(-1000..=SILENCE).contains(&(now - nodes.pulse)) {
+    if !(-1000..=SILENCE).contains(&now.saturating_sub(nodes.pulse)) {
         return Some("no node has renewed its lease");
     }
     let rewriting = |(lease, &end): (&String, &i64)| lease.starts_with('~') && end > now && plausible(end, now);
@@ -153,6 +154,10 @@ mod tests {
         assert!(!sure(nodes("run:100001", 99_000, &[])), "begun in the future");
         assert!(!sure(nodes("other:90000", 99_000, &[])), "another server's data");
         assert!(!sure(nodes("", 99_000, &[])), "flushed");
+        for far in [i64::MIN, i64::MAX] {
+            assert!(!sure(nodes("run:90000", far, &[])), "{far}");
+            assert_eq!(sure(nodes(&format!("run:{far}"), 99_000, &[])), far < 0, "{far}");
+        }
         assert!(!sure(nodes("run:90000", 97_999, &[("a", 101_000)])), "frozen");
         assert!(!sure(nodes("run:90000", 101_001, &[])), "clock set back");
         assert!(!sure(nodes("run:90000", 99_000, &[("~a", 100_001)])), "rewriting");
@@ -168,5 +173,43 @@ mod tests {
         );
         std::thread::sleep(Duration::from_millis(60));
         assert_eq!(seen.alive("a"), Some(false));
+    }
+}
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    use super::*;
+    use crate::presence::scripts::Reported;
+    use crate::testkit::fuzz::{target, texts};
+    use shared_models::Platform;
+
+    /// Values that somebody else wrote to Redis: nothing is certain then, but nothing breaks.
+    #[test]
+    fn presence() {
+        target(env!("CARGO_MANIFEST_DIR"), "presence", |input| {
+            let Some([epoch, pulse, lease, end, value]) = texts(input) else { return };
+            for (lease, platforms) in entries(value) {
+                assert!(!lease.contains(['=', ';']) && platforms.iter().count() == 1);
+                let digit = platforms.iter().next().map_or(0, Platform::number);
+                assert!(value.contains(&format!("{lease}={digit}")));
+            }
+            let reported = Reported::parse(value);
+            let holders = [&reported.earlier, &reported.still, &reported.later];
+            let all = reported.orders.len() + holders.map(Vec::len).iter().sum::<usize>();
+            assert!(all <= value.split(';').count());
+            assert!(holders.into_iter().flatten().all(|h| h.node.len() <= 10));
+
+            let (Ok(pulse), Ok(end)) = (pulse.parse(), end.parse::<f64>()) else { return };
+            let (now, run_id) = (1_700_000_000_000, "run".to_owned());
+            let ends = [(lease.to_owned(), end as i64)].into();
+            let nodes = Nodes { run_id, now, epoch: epoch.to_owned(), pulse, ends };
+            let certain = uncertain(&nodes).is_none();
+            if certain {
+                assert!(epoch.starts_with("run:") && (now - pulse).abs() <= SILENCE);
+            }
+            let alive = Seen::new(1, nodes).alive(lease);
+            assert!(alive.is_some());
+            assert!(alive == Some(false) || ((now + 1)..=(now + 3600)).contains(&(end as i64)), "{end}");
+        });
     }
 }

@@ -64,8 +64,9 @@ pub(super) fn read<A: Answer>(status: u16, body: &[u8]) -> Result<A, Trouble> {
         (200, _) if verdict.is_none() => Err(Trouble::Unavailable("an answer that was cut short".into())),
         // 1008: its own code for too many calls.
         (429, _) | (_, 429 | 1008) => Err(Trouble::RateLimited),
-        // 1000 internal error, 1050 time-out; 408 as proxies have it. A redirect leads to no server API.
-        (408 | 300..=399 | 500..=599, _) | (_, 1000 | 1050 | 500 | 504) => {
+        // 1000 internal error, 1050 time-out; 408 as proxies have it. A redirect leads to no server API. A status that
+        // does not exist is like 500 (RFC 9110, 15).
+        (408 | 300..=399 | 500.., _) | (_, 1000 | 1050 | 500 | 504) => {
             Err(Trouble::Unavailable(format!("status {status}, code {code}")))
         }
         _ => {
@@ -107,8 +108,35 @@ mod tests {
             (504, r#"{"code":1050}"#, "away"),
             (502, r#"{"code":200}"#, "away"),
             (302, "", "away"),
+            (600, r#"{"code":1002}"#, "away"),
         ] {
             assert_eq!(kind(status, body), expected, "{status} {body}");
         }
+    }
+}
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    use super::*;
+    use crate::testkit::fuzz::{parts, target};
+    use serde_json::Value;
+
+    #[test]
+    fn rongcloud() {
+        target(env!("CARGO_MANIFEST_DIR"), "rongcloud", |input| {
+            let [status, body] = parts(input);
+            let status = std::str::from_utf8(status).ok().and_then(|s| s.parse().ok());
+            let Some(status) = status.filter(|status| (200..=999).contains(status)) else { return };
+            let value = serde_json::from_slice::<Value>(body).ok();
+            let code = value.as_ref().and_then(|v| v.get("code").or_else(|| v.get(0))?.as_i64());
+            match read::<Value>(status, body) {
+                Ok(_) => assert_eq!((status, code), (200, Some(200))),
+                Err(Trouble::Refused { text, .. }) => {
+                    assert!(text.chars().count() <= 200 && !text.contains(char::is_control), "{text:?}");
+                    assert!(status < 500, "a fault of RongCloud's own is no word of it");
+                }
+                Err(Trouble::RateLimited | Trouble::Unavailable(_)) => {}
+            }
+        });
     }
 }

@@ -91,7 +91,7 @@ impl SecretUrl {
             return if self.0.contains(['@', '=']) { "***".to_owned() } else { self.0.clone() };
         };
         // A `?` within the password: which part is what cannot be told.
-        if rest.split_once('?').is_some_and(|(place, query)| !place.contains('@') && query.contains('@')) {
+        if rest.split_once('?').is_some_and(|(_, query)| query.contains('@')) {
             return format!("{scheme}://***");
         }
         let (rest, query) = rest.split_once('?').map_or((rest, ""), |(r, _)| (r, "?***"));
@@ -186,7 +186,9 @@ impl FromStr for UtcOffset {
             _ => return Err(form()),
         };
         let (hours, minutes) = rest.split_once(':').ok_or_else(form)?;
-        let digits = |s: &str| (s.len() == 2).then(|| s.parse::<u8>().ok()).flatten().map(i32::from);
+        // `parse` alone would take a sign.
+        let is_number = |s: &str| s.len() == 2 && s.bytes().all(|b| b.is_ascii_digit());
+        let digits = |s: &str| if is_number(s) { s.parse::<i32>().ok() } else { None };
         let (hours, minutes) = digits(hours).zip(digits(minutes)).ok_or_else(form)?;
         let seconds = sign * (hours * 3600 + minutes * 60);
         if minutes > 59 || seconds.abs() > 14 * 3600 {
@@ -245,6 +247,7 @@ mod tests {
             ("redis://:s3c@ret@h:1/0", "redis://:***@h:1/0"),
             ("redis://h:1", "redis://h:1"),
             ("postgres://u:s3?cret@db/kith", "postgres://***"),
+            ("postgres://u:s@3?cret@db/kith", "postgres://***"),
             ("postgres//u:s3cret@db/kith", "***"),
             ("host=db password=s3cret", "***"),
         ] {
@@ -268,8 +271,56 @@ mod tests {
     fn offsets_are_signed_hours_and_minutes() {
         assert_eq!("+08:00".parse::<UtcOffset>().unwrap(), UtcOffset::default());
         assert_eq!("-03:30".parse::<UtcOffset>().unwrap().to_string(), "-03:30");
-        for bad in ["", "8", "+8:00", "+08", "+08:60", "+15:00", "08:00", "+0a:00", "+08:00:00", "é8:00"] {
+        for bad in
+            ["", "8", "+8:00", "+08", "+08:60", "+15:00", "08:00", "+0a:00", "++8:00", "+08:+5", "+08:00:00", "é8:00"]
+        {
             assert!(bad.parse::<UtcOffset>().is_err(), "{bad}");
         }
+    }
+}
+
+#[cfg(all(test, feature = "testkit"))]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::testkit::fuzz::{target, texts};
+
+    fn written<T: FromStr + fmt::Display + PartialEq + fmt::Debug>(text: &str) -> Option<String>
+    where
+        T::Err: fmt::Debug,
+    {
+        let read: T = text.parse().ok()?;
+        let written = read.to_string();
+        assert_eq!(written.parse::<T>().unwrap(), read);
+        Some(written)
+    }
+
+    #[test]
+    fn settings() {
+        target(env!("CARGO_MANIFEST_DIR"), "settings", |input| {
+            let Some([text, user, password]) = texts(input) else { return };
+            if let Some(offset) = written::<UtcOffset>(text) {
+                assert_eq!(offset, if text == "-00:00" { "+00:00" } else { text }, "one form only");
+            }
+            if let Ok(network) = text.parse::<Network>() {
+                assert_eq!(network.0.to_string().parse::<Network>().unwrap(), network);
+                assert!(network.contains(network.0.addr()));
+            }
+            let list = serde_json::from_value::<List<String>>(text.into()).unwrap();
+            assert!(list.0.iter().all(|part| !part.is_empty() && part.trim() == part && !part.contains(',')));
+            let again = serde_json::from_value::<List<String>>(serde_json::to_value(&list).unwrap()).unwrap();
+            assert_eq!(again, list);
+            if let Some(numbers) = serde_json::from_value::<List<u16>>(text.into()).ok().filter(|l| !l.0.is_empty()) {
+                let joined = numbers.0.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+                assert_eq!(serde_json::from_value::<List<u16>>(joined.into()).unwrap(), numbers);
+            }
+
+            // Whatever is in a password: of its pieces none is shown. (Digits only: they are in nothing else.)
+            let plain = user.bytes().all(|b| b.is_ascii_lowercase());
+            if plain && password.bytes().any(|b| b.is_ascii_digit()) {
+                let shown = SecretUrl::new(format!("redis://{user}:{password}@host/db")).to_string();
+                assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{shown}");
+            }
+        });
     }
 }

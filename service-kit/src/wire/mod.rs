@@ -67,6 +67,9 @@ impl Dialect {
             Self::RcRm
         } else if first == "im" || first == "cmd" {
             Self::RetReason
+        } else if ["auth", "user", "ws", "media", "bind"].contains(&first) {
+            // As routes have it: no version is called so, whatever comes behind.
+            Self::ErrCodeMsg
         } else if path.trim_start_matches('/').split('/').nth(1) == Some("Application") {
             Self::StatusCodeMsg
         } else {
@@ -120,6 +123,23 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_a_route_of_its_own_is_no_version_of_family_d() {
+        for (path, dialect) in [
+            ("/2013-12-26/Application/x/IM/getFriends", Dialect::StatusCodeMsg),
+            ("/anything/Application", Dialect::StatusCodeMsg),
+            ("/auth/Application/x", Dialect::ErrCodeMsg),
+            ("/user/Application", Dialect::ErrCodeMsg),
+            ("/ws/Application", Dialect::ErrCodeMsg),
+            ("/media/Application/x", Dialect::ErrCodeMsg),
+            ("/bind/Application", Dialect::ErrCodeMsg),
+            ("/im/Application", Dialect::RetReason),
+            ("/tu_x/Application", Dialect::RcRm),
+        ] {
+            assert_eq!(Dialect::of_path(path), dialect, "{path}");
+        }
+    }
 
     /// Pins every number: a change here is a change of protocol.
     #[test]

@@ -116,3 +116,34 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use service_kit::testkit::fuzz::{target, texts};
+
+    #[test]
+    fn times() {
+        let offsets = [-14 * 3600, -12_600, 0, 8 * 3600, 14 * 3600].map(|s| Times(FixedOffset::east_opt(s).unwrap()));
+        target(env!("CARGO_MANIFEST_DIR"), "times", |input| {
+            let Some([text]) = texts(input) else { return };
+            for times in offsets {
+                if let Some(local) = read_local(text) {
+                    let stamp = times.stamp(local);
+                    let whole = if text.len() == 19 { format!("{text}.000") } else { text.to_owned() };
+                    assert_eq!((times.millis(stamp), times.seconds(stamp)), (whole, text[..19].to_owned()));
+                }
+                if let Some(local) = read_compact(text) {
+                    let stamp = times.stamp(local);
+                    assert_eq!(times.compact(stamp), text);
+                    assert_eq!(read_local(&times.millis(stamp)), Some(local), "one moment in both forms");
+                }
+                // Any number that a database may hold is written somehow.
+                if let Ok(number) = text.parse() {
+                    assert!(times.millis(Stamp(number)).len() >= 23);
+                }
+            }
+        });
+    }
+}

@@ -81,3 +81,44 @@ impl Caller {
 fn other_app(field: &str) -> Error {
     Error::new(Code::OtherAppNotAllowed, format!("{field}: users of that app are not allowed here"))
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use service_kit::settings::Common;
+    use service_kit::testkit::fuzz::{target, texts};
+
+    #[test]
+    fn useracc() {
+        let apps = Apps::from_settings(&Common::default()).unwrap();
+        let caller = Caller { app: Arc::clone(apps.system()), apps: apps.clone() };
+        target(env!("CARGO_MANIFEST_DIR"), "useracc", |input| {
+            let Some([text]) = texts(input) else { return };
+            if let Ok(person) = Person::of_row(text) {
+                assert_eq!(person.row(), text);
+            }
+            let other = caller.other("f", text);
+            if let Err(e) = &other {
+                assert!([Code::BadParameter, Code::OtherAppNotAllowed].contains(&e.code()), "{:?}", e.code());
+                let length = e.text().len();
+                assert!(length < 200 && !e.text().contains(char::is_control), "{}", e.text());
+            }
+            let Ok(person) = other else {
+                return assert!(caller.operator(text).is_err() && caller.own("f", text).is_err());
+            };
+            assert!(text == person.row() || text == person.key().uid.as_str(), "{text}");
+            let account = person.key().uid.as_str();
+            assert!((1..=64).contains(&account.chars().count()) && !account.contains('\0'));
+            let is_own = person.key().app_id == caller.app.id;
+            let same = |found: Result<Person>| found.is_ok_and(|found| found == person);
+            assert_eq!(is_own, same(caller.operator(text)));
+            assert_eq!(is_own, same(caller.own("f", text)));
+            assert_eq!(Person::of_row(&person.row()).unwrap(), person);
+            for simple in [false, true] {
+                let shown = caller.shown(&person, simple);
+                assert!(same(caller.other("f", &shown)), "{shown} sent back means him");
+            }
+        });
+    }
+}

@@ -212,3 +212,56 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use service_kit::testkit::fuzz::target;
+
+    #[derive(Debug, Deserialize)]
+    struct All {
+        size: Option<PageSize>,
+        order: Option<Order>,
+        flag: Option<Bit>,
+        required: Option<RequiredBit>,
+        timestamp: Option<LocalTime>,
+        useracc: Option<Useracc>,
+        pairs: Option<Vec<Object<Pair>>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Pair {
+        a: Bit,
+    }
+
+    #[test]
+    fn fields() {
+        let times = Times(chrono::FixedOffset::east_opt(8 * 3600).unwrap());
+        target(env!("CARGO_MANIFEST_DIR"), "fields", |input| {
+            let Ok(Value::Object(given)) = serde_json::from_slice(input) else { return };
+            // Size and order are never refused.
+            let one = |name: &str| given.get(name).filter(|value| !value.is_null()).cloned();
+            let size = one("size").map(|value| serde_json::from_value::<PageSize>(value).unwrap().0);
+            assert!(size.is_none_or(|size| (1..=MAX_SIZE).contains(&size)));
+            if let Some(order) = one("order") {
+                let two = order == "2" || order == 2 || order.as_str().is_some_and(|o| o.trim() == "2");
+                assert_eq!(serde_json::from_value::<Order>(order).unwrap().descending, two);
+            }
+            let Ok(all) = service_kit::params::typed::<All>(given.clone()) else { return };
+            assert_eq!((all.size.map(|size| size.0), all.order.is_some()), (size, one("order").is_some()));
+            let is_one = |value: Option<Value>| value.is_some_and(|value| value == "1" || value == 1);
+            assert_eq!(all.flag.unwrap_or_default().0, is_one(one("flag")));
+            assert_eq!(all.required.is_some_and(|bit| bit.0), is_one(one("required")));
+            let time = all.timestamp.unwrap_or_default().stamp(times).map(|stamp| times.millis(stamp));
+            let said = one("timestamp").and_then(|value| Some(value.as_str()?.to_owned())).filter(|t| !t.is_empty());
+            assert_eq!(time.is_some(), said.is_some());
+            assert!(said.is_none_or(|said| time.is_some_and(|time| time.starts_with(&said))));
+            assert!(all.useracc.is_none_or(|u| (1..=129).contains(&u.chars().count())));
+            for (n, Object(pair)) in all.pairs.unwrap_or_default().iter().enumerate() {
+                let given = &given["pairs"][n];
+                assert!(given.is_object() && pair.a.0 == is_one(Some(given["a"].clone())));
+            }
+        });
+    }
+}

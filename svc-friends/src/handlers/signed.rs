@@ -1,6 +1,6 @@
 //! Family D's signature: who asks, checked before anything else is read.
 
-use crate::domain::{Caller, Core, read_compact};
+use crate::domain::{Caller, Core, Times, read_compact};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
@@ -100,17 +100,17 @@ fn caller(req: &HttpRequest) -> Result<Caller> {
     let id = AppId::new(part("app")).map_err(|e| Error::parameter("appId", e))?;
     let app = core.apps.by_id(id.as_str()).ok_or(Code::UnknownApp)?;
     let header = req.headers().get(AUTHORIZATION).map(|v| v.as_bytes().trim_ascii()).unwrap_or_default();
-    let signed_at = authorized_at(header, core, &id)?;
+    let signed_at = authorized_at(header, core.times, core.clock.now(), &id)?;
     let sig =
         params::query_value(req, "sig").unwrap_or_default().filter(|sig| !sig.is_empty()).ok_or(Code::NoSignature)?;
-    if !bool::from(matches(&sig, app, signed_at, core)) {
+    if !bool::from(matches(&sig, app, signed_at, core.times)) {
         return Err(Code::WrongSignature.into());
     }
     Ok(Caller { app: Arc::clone(app), apps: core.apps.clone() })
 }
 
 /// `Base64(id:timestamp)`
-fn authorized_at(header: &[u8], core: &Core, id: &AppId) -> Result<Stamp> {
+fn authorized_at(header: &[u8], times: Times, now: Stamp, id: &AppId) -> Result<Stamp> {
     if header.is_empty() {
         return Err(Code::NoAuthorization.into());
     }
@@ -123,8 +123,8 @@ fn authorized_at(header: &[u8], core: &Core, id: &AppId) -> Result<Stamp> {
     if time.is_empty() {
         return Err(Code::AuthorizationWithoutTime.into());
     }
-    let at = core.times.stamp(read_compact(time).ok_or(Code::AuthorizationTimeMalformed)?);
-    if (core.clock.now().0 - at.0).abs() > VALIDITY_MILLIS {
+    let at = times.stamp(read_compact(time).ok_or(Code::AuthorizationTimeMalformed)?);
+    if (now.0 - at.0).abs() > VALIDITY_MILLIS {
         return Err(Code::AuthorizationExpired.into());
     }
     if given != id.as_str() { Err(Code::AuthorizationOfOtherApp.into()) } else { Ok(at) }
@@ -132,12 +132,12 @@ fn authorized_at(header: &[u8], core: &Core, id: &AppId) -> Result<Stamp> {
 
 /// Whether `sig` is MD5(appId + auth_token + timestamp) for any timestamp that counts. All of them are compared,
 /// and all bytes of each, so that the time taken tells nothing.
-fn matches(sig: &str, app: &App, at: Stamp, core: &Core) -> Choice {
+fn matches(sig: &str, app: &App, at: Stamp, times: Times) -> Choice {
     let Some(given) = digest_of_hex(sig) else { return Choice::from(0) };
     let mut matched = Choice::from(0);
     for token in std::iter::once(&app.auth_token).chain(&app.previous_auth_token) {
         for earlier in 0..=EARLIER_SECONDS {
-            let time = core.times.compact(Stamp(at.0 - earlier * 1000));
+            let time = times.compact(Stamp(at.0 - earlier * 1000));
             matched |= signature(&app.id, token, &time).ct_eq(&given);
         }
     }
@@ -164,4 +164,64 @@ fn digest_of_hex(sig: &str) -> Option<[u8; 16]> {
         *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
     }
     Some(digest)
+}
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use chrono::FixedOffset;
+    use service_kit::settings::{Apps, Common};
+    use service_kit::testkit::fuzz::{parts, target};
+    use std::collections::HashSet;
+
+    /// 2017-07-08 12:12:12 at +08:00.
+    const NOW: Stamp = Stamp(1_499_487_132_000);
+
+    /// All signatures that count, of that second.
+    fn signatures(app: &App, at: Stamp, times: Times) -> HashSet<String> {
+        let of = |earlier: i64| {
+            let time = times.compact(Stamp(at.0 - earlier * 1000));
+            let text = format!("{}{}{time}", app.id, app.auth_token.expose());
+            Md5::digest(text).iter().map(|b| format!("{b:02x}")).collect()
+        };
+        (0..=2).map(of).collect()
+    }
+
+    #[test]
+    fn authorization() {
+        let apps = Apps::from_settings(&Common::default()).unwrap();
+        let times = Times(FixedOffset::east_opt(8 * 3600).unwrap());
+        target(env!("CARGO_MANIFEST_DIR"), "authorization", |input| {
+            let [header, sig] = parts(input);
+            let app = apps.system();
+            let at = match authorized_at(header, times, NOW, &app.id) {
+                Ok(at) => at,
+                Err(e) => {
+                    let text = BASE64.decode(header).ok().and_then(|text| String::from_utf8(text).ok());
+                    let is_form =
+                        text.is_some_and(|text| text.split_once(':').is_some_and(|(id, at)| id != "" && at != ""));
+                    let of_form =
+                        [Code::AuthorizationTimeMalformed, Code::AuthorizationExpired, Code::AuthorizationOfOtherApp];
+                    assert_eq!(is_form, of_form.contains(&e.code()), "{:?}", e.code());
+                    return;
+                }
+            };
+            assert!((NOW.0 - at.0).abs() <= VALIDITY_MILLIS);
+            let said = format!("{}:{}", app.id, times.compact(at));
+            assert_eq!(BASE64.decode(header).unwrap(), said.as_bytes(), "nothing else says that");
+            let Ok(sig) = std::str::from_utf8(sig) else { return };
+            let right = signatures(app, at, times);
+            assert_eq!(bool::from(matches(sig, app, at, times)), right.contains(&sig.to_ascii_lowercase()), "{sig}");
+            // Of a right one every byte counts.
+            for sig in right {
+                assert!(bool::from(matches(&sig, app, at, times) & matches(&sig.to_uppercase(), app, at, times)));
+                for place in 0..sig.len() {
+                    let mut wrong = sig.clone().into_bytes();
+                    wrong[place] = if wrong[place] == b'0' { b'1' } else { b'0' };
+                    assert!(!bool::from(matches(&String::from_utf8(wrong).unwrap(), app, at, times)), "{place}");
+                }
+            }
+        });
+    }
 }

@@ -349,3 +349,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -253,3 +253,53 @@ struct TooBig;
 fn reason(code: u16, text: &str) -> Option<CloseReason> {
     Some(CloseReason { code: code.into(), description: Some(text.to_owned()) })
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use service_kit::testkit::fuzz::target;
+
+    /// What a session says, and how it closes, on bytes that arrive in pieces of `size`.
+    fn arriving(bytes: &[u8], size: usize) -> (BytesMut, Option<Option<(u16, Option<String>)>>) {
+        let mut session = Session { codec: Codec::new().max_size(MAX_MESSAGE), read: BytesMut::new(), partial: None };
+        let mut out = BytesMut::new();
+        for piece in bytes.chunks(size) {
+            session.read.extend_from_slice(piece);
+            let close = session.take(&mut out).unwrap();
+            if let Some(reason) = close {
+                return (out, Some(reason.map(|reason| (reason.code.into(), reason.description))));
+            }
+            // A frame that has not come whole, and the head of it.
+            assert!(session.read.len() <= MAX_MESSAGE + 14, "{}", session.read.len());
+            assert!(session.partial.as_ref().is_none_or(|partial| partial.len() <= MAX_MESSAGE));
+        }
+        (out, None)
+    }
+
+    #[test]
+    fn socket() {
+        target(env!("CARGO_MANIFEST_DIR"), "socket", |input| {
+            let (said, close) = arriving(input, usize::MAX);
+            // A frame that is wrong in two ways is told what shows first.
+            let told = |close: Option<Option<(u16, Option<String>)>>| match close {
+                Some(Some((1002 | 1009, _))) => Some(None),
+                other => other,
+            };
+            for size in [1, 7] {
+                let (other, other_close) = arriving(input, size);
+                assert_eq!((other, told(other_close)), (said.clone(), told(close.clone())), "however it arrives");
+            }
+            assert!(said.len() <= input.len(), "nobody gets more than he sends");
+            let mut codec = Codec::new().client_mode();
+            let mut left = said;
+            while !left.is_empty() {
+                match codec.decode(&mut left).unwrap().unwrap() {
+                    Frame::Pong(_) => {}
+                    Frame::Text(text) => assert_eq!(text, r#"{"type":"pong"}"#),
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+}

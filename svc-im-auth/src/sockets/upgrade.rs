@@ -139,3 +139,41 @@ async fn refuse(stream: &mut TcpStream, status: u16, error: &Error, path: &str) 
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use actix_codec::Decoder;
+    use actix_http::ServiceConfig;
+    use bytes::BytesMut;
+    use service_kit::testkit::fuzz::target;
+
+    #[test]
+    fn handshake() {
+        // It keeps the time by a task.
+        let local = tokio::task::LocalSet::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let config = local.block_on(&runtime, async { ServiceConfig::default() });
+        target(env!("CARGO_MANIFEST_DIR"), "handshake", |input| {
+            let mut bytes = BytesMut::from(input);
+            let message = h1::Codec::new(config.clone()).decode(&mut bytes);
+            let Ok(Some(h1::Message::Item(req))) = message else { return };
+            match read(&req) {
+                Ok((accept, asked)) => {
+                    assert!(
+                        accept.len() == 28 && accept.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+                    );
+                    assert!(req.path() == "/ws" || req.path() == "/ws/");
+                    assert!(!asked.token.is_empty() && asked.token.len() <= input.len());
+                    assert!(asked.user.is_none_or(|user| !user.is_empty()));
+                }
+                Err(error) => {
+                    let status = status_of(&error, req.path());
+                    assert!([400, 401, 404].contains(&status), "{status}");
+                    assert_eq!(status == 404, error.code() == Code::UnknownPath);
+                }
+            }
+        });
+    }
+}

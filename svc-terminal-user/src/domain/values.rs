@@ -12,8 +12,10 @@ pub struct Moment(String);
 
 impl Moment {
     pub fn new(text: &str) -> Result<Self, String> {
-        // chrono takes single digits, which it does not write again, and a 61st second, which it does.
+        // chrono takes single digits, which it does not write again, and a 61st second and years of five digits, which
+        // it does.
         match NaiveDateTime::parse_from_str(text, FORM) {
+            Ok(_) if text.len() != 19 => Err("must be a date and time as yyyy-MM-dd HH:mm:ss".into()),
             Ok(parsed) if parsed.format(FORM).to_string() == text && !text.ends_with(":60") => {
                 Ok(Self(text.to_owned()))
             }
@@ -101,6 +103,7 @@ mod tests {
             "2016-04-01 00:00:60",
             "+2016-04-01 00:00:00",
             "-001-04-01 00:00:00",
+            "+12016-04-01 00:00:00",
             "２016-04-01 00:00:00",
         ] {
             assert!(Moment::new(bad).is_err(), "{bad}");
@@ -127,5 +130,43 @@ mod tests {
     fn now_is_written_in_the_offset() {
         let offset = FixedOffset::east_opt(8 * 3600);
         assert_eq!(offset.map(|o| Moment::of(Stamp(0), o).into_inner()).as_deref(), Some("1970-01-01 08:00:00"));
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use service_kit::testkit::fuzz::{target, texts};
+
+    fn parsed(moment: &Moment) -> NaiveDateTime {
+        NaiveDateTime::parse_from_str(&moment.0, FORM).unwrap()
+    }
+
+    #[test]
+    fn values() {
+        target(env!("CARGO_MANIFEST_DIR"), "values", |input| {
+            let Some([text, other]) = texts(input) else { return };
+            if let Ok(moment) = Moment::new(text) {
+                let digits = |b: u8| b.is_ascii_digit() || b"-: ".contains(&b);
+                assert!(moment.0 == text && text.len() == 19 && text.bytes().all(digits), "{text}");
+                assert_eq!(parsed(&moment).format(FORM).to_string(), text);
+                if let Ok(other) = Moment::new(other) {
+                    assert_eq!(moment.cmp(&other), parsed(&moment).cmp(&parsed(&other)), "the form sorts");
+                }
+            }
+            if let Ok(Amount(hundredths)) = Amount::new(text) {
+                assert!((0..100_000_000_000_000_000).contains(&hundredths));
+                let written = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+                assert_eq!(Amount::new(&written), Ok(Amount(hundredths)));
+                let float: f64 = text.parse().unwrap();
+                assert!((float * 100.0 - hundredths as f64).abs() <= 1.0 + float * 1e-12, "{text}");
+            }
+            if let Ok(LnMd5(lower)) = LnMd5::new(text) {
+                assert!(text.eq_ignore_ascii_case(&lower) && lower.len() == 32);
+                assert_eq!(LnMd5::new(&lower), Ok(LnMd5(lower.clone())));
+                assert_eq!(u128::from_str_radix(&lower, 16).map(|n| format!("{n:032x}")), Ok(lower));
+            }
+        });
     }
 }

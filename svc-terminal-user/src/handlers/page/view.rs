@@ -178,3 +178,46 @@ impl View {
         html.map_err(Error::internal)
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::handlers::page::words;
+    use service_kit::Secret;
+    use service_kit::testkit::fuzz::{target, texts};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn shown(visitor: &Visitor, username: &str) -> String {
+        let view = View::SignIn { notice: Some(Notice::Missing), username: username.to_owned() };
+        view.render(visitor).unwrap()
+    }
+
+    #[test]
+    fn page() {
+        target(env!("CARGO_MANIFEST_DIR"), "page", |input| {
+            let Some([language, username]) = texts(input) else { return };
+            let visitor = Visitor {
+                address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                words: words::of(language),
+                session_id: None,
+                form_token: Secret::new("token"),
+                base_url: "https://im.example".into(),
+                root: String::new(),
+                ended: false,
+                again: false,
+            };
+            let (empty, page) = (shown(&visitor, ""), shown(&visitor, username));
+            // What was typed is shown, and is nothing but text.
+            let marks = |page: &str| ['<', '>', '"', '\''].map(|mark| page.matches(mark).count());
+            assert_eq!(marks(&page), marks(&empty), "{username:?}");
+            assert!(page.len() <= empty.len() + 6 * username.len());
+            let again = ("&#34;", "\"", "&#39;", "'", "&#60;", "<", "&#62;", ">", "&#38;", "&");
+            let differs = page.bytes().zip(empty.bytes()).position(|(a, b)| a != b);
+            let Some(from) = differs else { return assert!(username.is_empty() || page.len() > empty.len()) };
+            let typed = page[from..].split('"').next().unwrap_or_default();
+            let typed = typed.replace(again.0, again.1).replace(again.2, again.3).replace(again.4, again.5);
+            assert_eq!(typed.replace(again.6, again.7).replace(again.8, again.9), username);
+        });
+    }
+}
