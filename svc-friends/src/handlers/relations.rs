@@ -126,7 +126,7 @@ pub struct SetFriendRemarkResponse {
 #[utoipa::path(post, path = "/{SoftVersion}/Application/{appId}/IM/setFriendRemark", summary = "Sets the remark on a friend",
     request_body(content = SetFriendRemarkRequest, example = json!({"useracc": "20150314000000110000000000000010#15011097123", "friendUseracc": "20150314000000110000000000000010#15011097101", "remarkName": "备注"})),
     responses((status = 200, body = SetFriendRemarkResponse, example = json!({"timestamp": "2017-07-20 08:00:00"}))),
-    extensions(("x-fails" = json!(["OperatorOfOtherApp", "OtherAppNotAllowed", "NotAFriend"]))))]
+    extensions(("x-fails" = json!(["OperatorOfOtherApp", "OtherAppNotAllowed", "Oneself", "NotAFriend"]))))]
 pub async fn set_friend_remark(
     core: Data<Core>,
     signed: Signed<Fields<SetFriendRemarkRequest>>,
