@@ -10,6 +10,7 @@ use service_kit::params::Params;
 use service_kit::wire::{Reply, RetReason};
 use service_kit::{Code, Secret};
 use shared_models::internal::AccountKey;
+use shared_models::schema::PlatformOrEmpty;
 use shared_models::{Platform, Text, Uid, empty_is_absent};
 use utoipa::ToSchema;
 
@@ -21,6 +22,7 @@ pub struct SignedRequest {
     token: Option<Text<4096>>,
     /// Of the token that is asked for; Web if absent.
     #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<PlatformOrEmpty>)]
     platform: Option<Platform>,
 }
 
