@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All checks and tests, on both stacks: SQLite + in-memory state, and PostgreSQL + Redis.
 # Needs Rust, a C compiler and Python 3. PostgreSQL, Redis, Chromium and OpenSSL's headers are found, or installed from
-# Debian's packages where that is allowed, moto (an S3 server) from PyPI; all servers are started privately on free ports in a temporary
-# folder.
+# Debian's packages where that is allowed, moto (an S3 server) and schemathesis from PyPI; all servers are
+# started privately on free ports in a temporary folder.
 #   scripts/test.sh            everything
 #   scripts/test.sh NAME...    only tests whose names contain NAME, on both stacks; no format or lint checks
 set -euo pipefail
@@ -21,6 +21,7 @@ need_server curl curl
 need_server chromium chromium
 need_server chromedriver chromium-driver
 need_moto
+need_schemathesis
 need_openssl
 
 if [ $# -eq 0 ]; then
@@ -58,6 +59,9 @@ if [ $# -eq 0 ]; then
         >"$servers/bench.log" 2>&1 || { cat "$servers/bench.log" >&2; fail "the benchmarks do not run"; }
     step "Faults, a few of them"
     scripts/faults.sh --rounds 6
+    step "Contract fuzzing, shortly"
+    scripts/fuzz-api.sh --short >"$servers/fuzz.log" 2>&1 || { cat "$servers/fuzz.log" >&2; fail "contract fuzzing"; }
+    tail -n 10 "$servers/fuzz.log"
 fi
 
 step "All passed"

@@ -35,17 +35,36 @@ complete() {
     command -v "$1" >/dev/null && { [ "$1" != postgres ] || command -v initdb >/dev/null; }
 }
 
-# moto's S3 server, in a Python environment of its own below target/.
+# need_venv FOLDER CHECK PACKAGE...: packages from PyPI, in a Python environment of their own; CHECK is Python that fails
+# without them.
+need_venv() {
+    local folder=$1 check=$2
+    shift 2
+    "$folder/bin/python3" -c "$check" 2>/dev/null && return
+    step "Installing $1 from PyPI"
+    command -v python3 >/dev/null || need_server python3 python3
+    rm -rf "$folder"
+    # Debian has venv in a package of its own.
+    python3 -m venv "$folder" 2>/dev/null || { need_package python3-venv && python3 -m venv "$folder"; } ||
+        fail "python3 -m venv does not work: install Debian's package python3-venv"
+    "$folder/bin/pip" install --quiet "$@" || fail "$1 could not be installed from PyPI"
+}
+
+# moto's S3 server, below target/.
 need_moto() {
     moto="$PWD/target/moto"
-    "$moto/bin/python3" -c "import moto.server" 2>/dev/null && return
-    step "Installing moto[server] from PyPI"
-    command -v python3 >/dev/null || need_server python3 python3
-    rm -rf "$moto"
-    # Debian has venv in a package of its own.
-    python3 -m venv "$moto" 2>/dev/null || { need_package python3-venv && python3 -m venv "$moto"; } ||
-        fail "python3 -m venv does not work: install Debian's package python3-venv"
-    "$moto/bin/pip" install --quiet 'moto[server]>=5,<6' || fail "moto[server] could not be installed from PyPI"
+    need_venv "$moto" "import moto.server" 'moto[server]>=5,<6'
+}
+
+# schemathesis, below target/; in its pinned version, for a seed means nothing in another one.
+need_schemathesis() {
+    local pins
+    schemathesis="$PWD/target/schemathesis"
+    mapfile -t pins < <(grep '^[^#]' scripts/fuzz/requirements.txt)
+    need_venv "$schemathesis" "from importlib.metadata import version
+for pin in '${pins[*]}'.split():
+    name, _, wanted = pin.partition('==')
+    assert version(name) == wanted" "${pins[@]}"
 }
 
 # OpenSSL's headers, for TLS to PostgreSQL (the feature postgres-tls, which --all-features turns on).

@@ -74,6 +74,15 @@ schema!("PlatformOrAll", PlatformOrAll, integer(0, 7, "^[0-7]$", "A platform's n
 schema!("Gender", Gender, integer(0, 2, "^[0-2]$", "0 unknown, 1 male, 2 female"));
 schema!("Int", Int, integer(i64::MIN, i64::MAX, DIGITS, "An integer"));
 schema!(
+    "PlatformOrEmpty",
+    PlatformOrEmpty,
+    integer(1, 7, "^[1-7]?$", "1 iOS, 2 Android, 3 Windows, 4 OSX, 5 Web, 6 MiniWeb, 7 Linux; empty is absent")
+);
+schema!("GenderOrEmpty", GenderOrEmpty, integer(0, 2, "^[0-2]?$", "0 unknown, 1 male, 2 female; empty is absent"));
+schema!("IntOrEmpty", IntOrEmpty, integer(i64::MIN, i64::MAX, "^ *([+-]?[0-9]+)? *$", "An integer; empty is absent"));
+schema!("UidOrEmpty", UidOrEmpty, text(0, 64, "User id within its app; empty is absent"));
+schema!("TuserKeyOrEmpty", TuserKeyOrEmpty, text(0, 128, "Key of a terminal user; a secret; empty is absent"));
+schema!(
     "Flag",
     Flag,
     RefOr::T(Schema::from(
@@ -90,6 +99,13 @@ schema!(
 
 /// For API documents: a platform, or 0 for all.
 pub struct PlatformOrAll;
+
+/// For API documents: types of optional fields that may be empty, as forms send them.
+pub struct PlatformOrEmpty;
+pub struct GenderOrEmpty;
+pub struct IntOrEmpty;
+pub struct UidOrEmpty;
+pub struct TuserKeyOrEmpty;
 
 impl<const MAX: usize, const MIN: usize> PartialSchema for Text<MAX, MIN> {
     fn schema() -> RefOr<Schema> {

@@ -2,7 +2,8 @@
 
 use crate::handlers::{courses, info, legacy, page, replace, rongcloud};
 use service_kit::openapi::Document;
-use shared_models::{Platform, Text, TuserKey, Uid};
+use shared_models::schema::{PlatformOrEmpty, TuserKeyOrEmpty, UidOrEmpty};
+use shared_models::{Text, TuserKey};
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -27,7 +28,7 @@ use utoipa::OpenApi;
     page::unbind,
 ), components(schemas(
     // Of parameters, which utoipa does not follow.
-    Platform,
+    PlatformOrEmpty,
     Text<64>,
     Text<64, 1>,
     Text<128>,
@@ -35,7 +36,8 @@ use utoipa::OpenApi;
     Text<512>,
     Text<1024>,
     TuserKey,
-    Uid,
+    TuserKeyOrEmpty,
+    UidOrEmpty,
 )))]
 struct Api;
 

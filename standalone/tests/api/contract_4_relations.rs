@@ -126,6 +126,10 @@ async fn texts_have_limits_and_may_be_absent() {
 async fn nobody_is_his_own_friend() {
     let (kith, a) = (shared().await, user());
     kith.add(&a, &a).await.fails_d("112183", "the other user is oneself");
+    let pair = json!({"useracc": a, "friendUseracc": a, "remarkName": "me"});
+    for call in ["friendAgree", "friendRefuse", "delFriend", "setFriendRemark"] {
+        kith.im(call, pair.clone()).await.fails_d("112183", "the other user is oneself");
+    }
     let pair = json!({"useracc": a, "friendUseracc": full(&a)});
     kith.im("importFriends", json!({"friendsList": [pair]})).await.fails_d("112183", "the other user is oneself");
     for call in ["friendAgree", "friendRefuse", "delFriend", "setFriendRemark"] {

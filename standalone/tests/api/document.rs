@@ -202,6 +202,31 @@ fn examples_are_what_the_schemas_say() {
     assert!(checked > 150, "{checked}");
 }
 
+/// As forms send what was not filled in.
+#[test]
+fn optional_fields_that_may_be_empty_are_documented_so() {
+    let fields = [
+        ("/auth/user_register", "gender"),
+        ("/user/update_user_info", "gender"),
+        ("/im/user_get_token/", "platform"),
+        ("/im/{group_id}/group_get_user_list/", "page"),
+        ("/im/{group_id}/group_get_user_list/", "size"),
+        ("/tu_rc_get_urt_from_hp.action", "platform"),
+        ("/tu_rc_get_usr_from_hp.action", "tuser_key"),
+        ("/tu_rc_get_usr_from_hp.action", "type"),
+        ("/tu_ua_get_info_from_tn.action", "tuser_key"),
+        ("/tu_ua_get_info_from_tn.action", "user_id"),
+        ("/tu_rk_replace_from_tn.action", "tuser_key_s"),
+        ("/tu_rk_replace_from_tn.action", "tuser_uid_s"),
+    ];
+    for (path, field) in fields {
+        let bodies = &WHOLE["paths"][path]["post"]["requestBody"]["content"];
+        let schema = bodies.as_object().unwrap().values().next().unwrap();
+        let schema = &resolved(&WHOLE, &schema["schema"])["properties"][field];
+        check(&WHOLE, schema, &json!("")).unwrap_or_else(|e| panic!("{path} {field}: {e}"));
+    }
+}
+
 #[tokio::test]
 async fn the_gateway_serves_the_documents_of_all_services_as_one() {
     let kith = shared().await;

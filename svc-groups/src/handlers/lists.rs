@@ -8,6 +8,7 @@ use service_kit::auth::Signed;
 use service_kit::client::Client;
 use service_kit::links::Links;
 use service_kit::wire::{Failure, ListReply, Nothing, RetReason};
+use shared_models::schema::IntOrEmpty;
 use shared_models::{GroupId, Int, empty_is_absent};
 use utoipa::ToSchema;
 
@@ -16,9 +17,11 @@ use utoipa::ToSchema;
 pub struct UserListFields {
     /// From 1. Neither this nor `size`: all members.
     #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<IntOrEmpty>)]
     page: Option<Int>,
     /// 1 to 1000, 20 if only `page` is given.
     #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<IntOrEmpty>)]
     size: Option<Int>,
 }
 

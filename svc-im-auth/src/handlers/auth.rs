@@ -9,7 +9,7 @@ use service_kit::params::Params;
 use service_kit::wire::{ErrCodeMsg, Reply};
 use service_kit::{Code, Error, Result};
 use shared_models::internal::AccountKey;
-use shared_models::schema::PlatformOrAll;
+use shared_models::schema::{GenderOrEmpty, PlatformOrAll};
 use shared_models::{ByteText, Flag, Gender, Int, Platform, Text, Uid, empty_is_absent};
 use utoipa::ToSchema;
 
@@ -24,6 +24,7 @@ pub struct RegisterRequest {
     name: Text<64>,
     icon: Option<ByteText<1024>>,
     #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<GenderOrEmpty>)]
     gender: Option<Gender>,
     mobile: Option<Text<32>>,
     birth: Option<Text<16>>,

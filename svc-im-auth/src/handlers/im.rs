@@ -9,6 +9,7 @@ use service_kit::auth::Signed;
 use service_kit::client::Client;
 use service_kit::wire::Reply;
 use shared_models::internal::AccountKey;
+use shared_models::schema::PlatformOrEmpty;
 use shared_models::{Platform, empty_is_absent};
 use utoipa::ToSchema;
 
@@ -17,6 +18,7 @@ use utoipa::ToSchema;
 pub struct TokenFields {
     /// Of the token that is asked for; Web if absent.
     #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<PlatformOrEmpty>)]
     platform: Option<Platform>,
 }
 

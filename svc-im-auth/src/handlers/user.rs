@@ -10,6 +10,7 @@ use service_kit::params::Params;
 use service_kit::presence::Platforms;
 use service_kit::wire::{ErrCodeMsg, Reply};
 use shared_models::internal::AccountKey;
+use shared_models::schema::GenderOrEmpty;
 use shared_models::{ByteText, Flag, Gender, Int, Many, Text, Uid, empty_is_absent};
 use utoipa::ToSchema;
 
@@ -161,6 +162,7 @@ pub struct UpdateUserInfoRequest {
     name: Option<Text<64>>,
     icon: Option<ByteText<1024>>,
     #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<GenderOrEmpty>)]
     gender: Option<Gender>,
     mobile: Option<Text<32>>,
     birth: Option<Text<16>>,

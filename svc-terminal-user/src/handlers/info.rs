@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use service_kit::Error;
 use service_kit::params::Params;
 use service_kit::wire::{RcRm, Reply};
+use shared_models::schema::{TuserKeyOrEmpty, UidOrEmpty};
 use shared_models::{Text, TuserKey, Uid};
 use utoipa::{IntoParams, ToSchema};
 
@@ -76,6 +77,7 @@ pub struct GetInfoRequest {
     #[param(inline)]
     topic: Topic,
     #[serde(default, deserialize_with = "given")]
+    #[param(value_type = Option<TuserKeyOrEmpty>)]
     tuser_key: Option<TuserKey>,
     app_id: Option<String>,
     /// Of the course, with `type=lnvalidth`.
@@ -84,6 +86,7 @@ pub struct GetInfoRequest {
     ln_md5: Option<LnMd5>,
     /// An account's, with `type=tuserurms`.
     #[serde(default, deserialize_with = "given")]
+    #[param(value_type = Option<UidOrEmpty>)]
     user_id: Option<Uid>,
 }
 

@@ -9,6 +9,7 @@ use service_kit::client::Client;
 use service_kit::params::Params;
 use service_kit::wire::{RcRm, Reply};
 use service_kit::{Error, Secret};
+use shared_models::schema::{TuserKeyOrEmpty, UidOrEmpty};
 use shared_models::{Text, TuserKey, Uid};
 use utoipa::IntoParams;
 
@@ -21,8 +22,10 @@ pub struct ReplaceKeyRequest {
     tuser_key_d: TuserKey,
     /// The old key; counts where a username is given too.
     #[serde(default, deserialize_with = "given")]
+    #[param(value_type = Option<TuserKeyOrEmpty>)]
     tuser_key_s: Option<TuserKey>,
     #[serde(default, deserialize_with = "given")]
+    #[param(value_type = Option<UidOrEmpty>)]
     tuser_uid_s: Option<Uid>,
     #[serde(default, deserialize_with = "given")]
     tuser_pwd_s: Option<Text<128>>,

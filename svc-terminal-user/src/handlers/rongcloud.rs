@@ -13,6 +13,7 @@ use service_kit::Error;
 use service_kit::media::{Image, Links, Upload};
 use service_kit::params::{Params, typed};
 use service_kit::wire::{Failure, RcRm, Reply};
+use shared_models::schema::{PlatformOrEmpty, TuserKeyOrEmpty};
 use shared_models::{Platform, Text, TuserKey};
 use utoipa::{IntoParams, ToSchema};
 
@@ -107,6 +108,7 @@ pub struct GetTokenRequest {
     app_id: Option<String>,
     /// Of a builtin token; iOS if absent.
     #[serde(default, deserialize_with = "given")]
+    #[param(value_type = Option<PlatformOrEmpty>)]
     platform: Option<Platform>,
 }
 
@@ -132,30 +134,26 @@ pub async fn get_token(core: Data<Core>, params: Params<RcRm, GetTokenRequest>) 
 #[into_params(parameter_in = Query)]
 pub struct GetUserRequest {
     #[serde(default, deserialize_with = "given")]
+    #[param(value_type = Option<TuserKeyOrEmpty>)]
     tuser_key: Option<TuserKey>,
     /// md5 of the key.
     #[serde(default, deserialize_with = "given")]
     user_id: Option<Text<64>>,
     app_id: Option<String>,
     #[serde(default, deserialize_with = "given", rename = "type")]
-    #[param(inline)]
+    #[param(value_type = Option<String>,
+        pattern = "^(all|user_id|token|name|br_intro|portrait_url|portrait_uri)?$")]
     part: Option<Part>,
 }
 
 /// Parameter `type`.
-#[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
-    #[schema(rename = "all")]
     All,
-    #[schema(rename = "user_id")]
     UserId,
-    #[schema(rename = "token")]
     Token,
-    #[schema(rename = "name")]
     Name,
-    #[schema(rename = "br_intro")]
     Introduction,
-    #[schema(rename = "portrait_url")]
     Portrait,
 }
 
