@@ -83,17 +83,11 @@ pub struct AccessLine<'a> {
     pub took: Duration,
 }
 
-/// A slash at the end is optional (contract §0); routes have none.
+/// A slash at the end is optional (contract §0); routes have none. What is logged keeps it.
 fn take_off_slash(req: &mut ServiceRequest) {
-    let Some(path) = req.path().strip_suffix('/').filter(|path| !path.is_empty()) else { return };
-    let query = req.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    let Ok(short) = PathAndQuery::try_from(format!("{path}{query}")) else { return };
-    let mut parts = req.uri().clone().into_parts();
-    parts.path_and_query = Some(short);
-    if let Ok(uri) = Uri::from_parts(parts) {
-        req.match_info_mut().get_mut().update(&uri);
-        req.head_mut().uri = uri;
-    }
+    let short = req.path().strip_suffix('/').filter(|path| !path.is_empty());
+    let Some(Ok(short)) = short.map(PathAndQuery::try_from) else { return };
+    req.match_info_mut().get_mut().update(&Uri::from(short));
 }
 
 pub(super) async fn entry<B: MessageBody>(mut req: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
