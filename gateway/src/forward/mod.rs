@@ -217,9 +217,11 @@ impl Attempt<'_> {
             lease.pool.address.failed(sent);
             return Err(Error::from(Code::BadUpstream).because("the service took the request for one that never came"));
         }
-        let ending = is_draining(&parts.headers);
-        lease.pool.address.answered(sent, ending);
-        let line = Line { lease, feed: self.feed.clone(), keep: ending == (false, false) };
+        let (draining, close) = is_draining(&parts.headers);
+        // The server library also ends the connection of whoever is answered before all of his body was read, which
+        // any client can bring about.
+        lease.pool.address.answered(sent, (draining, close && self.feed.is_none()));
+        let line = Line { lease, feed: self.feed.clone(), keep: !draining && !close };
 
         let bodyless = self.visit.head.method == Method::HEAD || rest.is_end_stream();
         let body = if bodyless {

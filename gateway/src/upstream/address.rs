@@ -29,7 +29,7 @@ const LONGEST_PAUSE: u64 = 1_000;
 const LONGEST_TRIAL_PAUSE: u64 = 8_000;
 /// How long the mark of a service that says that it ends is believed.
 const DRAINING: u64 = 25_000;
-/// The same where only the connection was said to end, which has other reasons too.
+/// The same where only the connection was said to end.
 const CLOSING: u64 = 8_000;
 /// How often the keeper looks whether a draining address still accepts.
 const DRAINING_PAUSE: u64 = 500;
