@@ -108,7 +108,7 @@ impl Default for Limits {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
-    /// Connecting to a service, waiting for a free connection included; these are 1–3600.
+    /// Connecting to a service, and before that as long at most waiting for a free connection; these are 1–3600.
     pub connect: Seconds,
     /// From a request's head to the end of its answer.
     pub request: Seconds,
