@@ -34,8 +34,10 @@ impl Failure {
         let (body, content_type) = dialect.failure(error);
         let kind = error.kind();
         let mut fields = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
-        // What is about the path or about HTTP itself keeps its status; the rest is what clients must be able to read.
-        let read_by_clients = kind.is_fault() || matches!(kind, Kind::TooLarge | Kind::TooMany);
+        // What is about the path or about HTTP itself keeps its status; the rest is what clients must be able to read,
+        // a body that did not come in time included.
+        let read_by_clients =
+            kind.is_fault() || matches!(kind, Kind::TooLarge | Kind::TooMany) || error.code() == Code::BadBody;
         let status = if read_by_clients {
             fields.push((FAILURE_HEADER, HeaderValue::from(kind.status())));
             if dialect.hides_status() && !real_status { 200 } else { kind.status() }
@@ -71,6 +73,7 @@ impl Failure {
 mod tests {
     use super::*;
 
+            (Code::BadBody, 400),
     fn told(code: Code, path: &str, real_status: bool) -> (u16, Option<u16>) {
         let failure = Failure::new(&code.into(), path, real_status);
         let header = failure.fields.iter().find(|(n, _)| *n == FAILURE_HEADER);
