@@ -184,6 +184,8 @@ async fn nothing_that_may_have_been_done_is_repeated() {
         ("GET", A, ""),
         ("GET", "/tu_rc_get_urt_from_hp.action/", ""),
         ("GET", "/auth/x.action", ""),
+        ("GET", "/cmd?cmd=reg_user&username=x", ""),
+        ("GET", "/cmd/?cmd=reg_user&username=x", ""),
     ] {
         let toy = once_per_connection().await;
         let gate = Gate::to(&toy).await;
