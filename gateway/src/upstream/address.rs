@@ -136,7 +136,8 @@ impl Address {
         let now = self.now();
         // A listener that is gone belonged to a process that is gone, and with it its mark.
         self.drained_until.store(0, Ordering::Relaxed);
-        if self.down.swap(now, Ordering::Relaxed) == 0 {
+        // It stays down since when it was found so, however often it is tried.
+        if self.down.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             log::warn!("{} {}: down", self.upstream, self.socket);
             self.metrics.ejected(&self.upstream);
         }
@@ -246,6 +247,9 @@ mod tests {
         std::thread::sleep(Duration::from_millis(FIRST_PAUSE + 10));
         assert!(a.claim_probe());
         assert!(!a.claim_probe(), "one at a time");
+        let since = a.rank();
+        a.probed(Some(false));
+        assert_eq!(a.rank(), since, "a try that fails is no new outage");
         a.probed(Some(true));
         assert_eq!(a.rank(), 0);
         a.refused();
