@@ -1,7 +1,7 @@
 //! The public door: what every request passes, in order.
 
 use crate::conn::{Busy, Watch};
-use crate::fail::{Failure, WaitFor};
+use crate::fail::Failure;
 use crate::forward::{Body, Drain, Refused, forward};
 use crate::headers::{Caller, identify, size};
 use crate::limit::declared_length;
@@ -136,8 +136,7 @@ impl Visit {
 
     /// Counts the request of this client.
     pub fn admit(&self) -> Result<(), Error> {
-        let admitted = self.worker.shared.rate.as_ref().map_or(Ok(()), |rate| rate.admit(self.caller.address));
-        admitted.map_err(|wait| Error::from(Code::RateLimited).because(WaitFor(wait)))
+        self.worker.shared.rate.as_ref().map_or(Ok(()), |rate| Ok(rate.admit(self.caller.address)?))
     }
 
     pub fn set_service(&self, service: usize) {

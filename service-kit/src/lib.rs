@@ -26,6 +26,7 @@ pub mod presence;
 pub mod process;
 pub mod random;
 #[cfg(feature = "rongcloud")]
+pub mod rate;
 pub mod rongcloud;
 pub mod secret;
 pub mod server;
