@@ -112,11 +112,13 @@ impl Visit {
         if crowded {
             return refused(Code::Overloaded.into(), payload);
         }
+        if !own::is_probe(path)
+            && let Err(error) = self.admit()
+        {
+            return refused(error, payload);
+        }
         if let Some(answer) = own::answer(&self.head, path, shared) {
             return answer.map_err(|error| Refused { error, payload: Some(payload) });
-        }
-        if let Err(error) = self.admit() {
-            return refused(error, payload);
         }
         if size(&self.head).is_none_or(|size| size > shared.settings.limits.header) {
             // As the server library answers on what is too large for it, without an envelope.
