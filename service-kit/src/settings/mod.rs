@@ -11,7 +11,7 @@ pub mod reference;
 mod source;
 mod types;
 
-pub use apps::{App, AppSettings, Apps, CustomerService, RongCloudSettings};
+pub use apps::{App, AppLimits, AppSettings, Apps, CustomerService, RongCloudSettings};
 pub use load::{Loaded, SettingsError};
 pub use media::MediaSettings;
 pub use types::{List, Network, Seconds, SecretUrl, UtcOffset};
@@ -41,6 +41,7 @@ pub struct Common {
     pub apps: BTreeMap<String, AppSettings>,
     pub state: StateSettings,
     pub internal: InternalSettings,
+    pub limits: AppLimits,
     pub media: MediaSettings,
     pub log: LogSettings,
     /// After SIGTERM connections are accepted for so long, 0–20.
@@ -66,6 +67,7 @@ impl Default for Common {
             apps: BTreeMap::new(),
             state: StateSettings::default(),
             internal: InternalSettings::default(),
+            limits: AppLimits::default(),
             media: MediaSettings::default(),
             log: LogSettings::default(),
             drain: Seconds(5),

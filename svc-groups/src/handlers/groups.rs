@@ -39,7 +39,7 @@ pub async fn group_create(
     params: Params<RetReason, CreateRequest>,
 ) -> HandledC<CreateResponse> {
     let req = params.into_inner();
-    let who = core.credentials.check(&credential(req.username, req.password, req.token), client.address).await?;
+    let who = core.caller(&credential(req.username, req.password, req.token), client.address).await?;
     let group_id = core.create_group(&who, req.name.into_inner()).await?;
     Ok(Reply::new(CreateResponse { group_id }))
 }
@@ -57,7 +57,7 @@ pub async fn group_dismiss(
     group: InPath,
     params: Params<RetReason, SignedRequest>,
 ) -> HandledC {
-    let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
+    let who = core.caller(&params.into_inner().credential(), client.address).await?;
     core.dismiss_group(&who, group.0).await?;
     Ok(Reply::done())
 }
@@ -76,6 +76,7 @@ pub struct InfoResponse {
         example = json!({"group_id": 1234, "group_name": "群组名称"}))),
     extensions(("x-fails" = json!(["UnknownGroup"]))))]
 pub async fn group_get_info(core: Data<Core>, group: InPath) -> HandledC<InfoResponse> {
+    core.system_app.admit()?;
     let found = core.group(group.0).await?;
     Ok(Reply::new(InfoResponse { group_id: group.0, group_name: found.name }))
 }

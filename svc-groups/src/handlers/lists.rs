@@ -69,7 +69,7 @@ pub async fn group_get_user_list(
 ) -> Result<ListReply<RetReason, GroupHead, UserInfo>, Failure<RetReason>> {
     let req = params.into_inner();
     let page = Page::of(req.page.map(|Int(n)| n), req.size.map(|Int(n)| n));
-    core.credentials.check(&credential(req.username, req.password, req.token), client.address).await?;
+    core.caller(&credential(req.username, req.password, req.token), client.address).await?;
     let (found, members) = core.list_members(group.0, page).await?;
     let head = GroupHead { group_id: group.0, group_name: found.name };
     Ok(ListReply::new(head, "userinfos", members.map(move |member| shown(member, &links))))
@@ -111,7 +111,7 @@ pub async fn user_get_group_list(
     client: Client,
     params: Params<RetReason, SignedRequest>,
 ) -> Result<ListReply<RetReason, Nothing, GroupEntry>, Failure<RetReason>> {
-    let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
+    let who = core.caller(&params.into_inner().credential(), client.address).await?;
     let groups = core.list_groups(&who.uid).await?;
     Ok(ListReply::new(Nothing {}, "groups", groups.map(GroupEntry::from)))
 }

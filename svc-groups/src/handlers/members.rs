@@ -21,7 +21,7 @@ pub async fn group_join(
     group: InPath,
     params: Params<RetReason, SignedRequest>,
 ) -> HandledC {
-    let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
+    let who = core.caller(&params.into_inner().credential(), client.address).await?;
     core.join_group(&who, group.0).await?;
     Ok(Reply::done())
 }
@@ -38,7 +38,7 @@ pub async fn group_quit(
     group: InPath,
     params: Params<RetReason, SignedRequest>,
 ) -> HandledC {
-    let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
+    let who = core.caller(&params.into_inner().credential(), client.address).await?;
     core.quit_group(&who, group.0).await?;
     Ok(Reply::done())
 }
@@ -49,7 +49,7 @@ pub async fn group_quit(
     responses((status = 200)),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "ProviderAway", "ProviderRefused"]))))]
 pub async fn group_sync(core: Data<Core>, client: Client, params: Params<RetReason, SignedRequest>) -> HandledC {
-    let who = core.credentials.check(&params.into_inner().credential(), client.address).await?;
+    let who = core.caller(&params.into_inner().credential(), client.address).await?;
     core.sync_groups(&who).await?;
     Ok(Reply::done())
 }

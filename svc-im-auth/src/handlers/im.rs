@@ -55,7 +55,7 @@ pub async fn user_get_token(
     params: Params<RetReason, SignedRequest>,
 ) -> HandledC<UserTokenResponse> {
     let req = params.into_inner();
-    let who = core.credentials.check(&req.credential(), client.address).await?;
+    let who = core.caller(&req.credential(), client.address).await?;
     let key = AccountKey { app_id: who.app_id, uid: who.uid };
     let issued = core.issue_token(key, req.platform(), false).await?;
     Ok(Reply::new(UserTokenResponse { token: issued.token }))
@@ -82,7 +82,7 @@ pub async fn customer_service_get_info(
     params: Params<RetReason, SignedRequest>,
 ) -> HandledC<CustomerServiceResponse> {
     let req = params.into_inner();
-    let who = core.credentials.check(&req.credential(), client.address).await?;
+    let who = core.caller(&req.credential(), client.address).await?;
     let desk = core.apps.system().customer_service.clone().ok_or(Code::NoCustomerService)?;
     let key = AccountKey { app_id: who.app_id, uid: who.uid };
     let issued = core.issue_token(key, req.platform(), true).await?;
