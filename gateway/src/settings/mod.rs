@@ -137,7 +137,7 @@ impl Section for Settings {
         self.internal_listen
     }
 
-    /// Each client's connection may have one to a service.
+    /// Each client's connection may have one to a service, and each socket has one.
     fn connections(&self) -> usize {
         self.limits.connections.saturating_add(self.limits.sockets).saturating_mul(2)
     }

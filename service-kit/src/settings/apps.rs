@@ -134,6 +134,13 @@ impl Apps {
                 if rongcloud.app_key.is_empty() || rongcloud.app_secret.is_empty() || rongcloud.hosts.0.is_empty() {
                     return Err(at("rongcloud", "needs app_key, app_secret and hosts"));
                 }
+                if !rongcloud.app_key.bytes().all(|b| b.is_ascii_graphic()) {
+                    let rule = "must be of visible ASCII characters, as it is sent in a header";
+                    return Err(at("rongcloud.app_key", rule));
+                }
+                for host in &rongcloud.hosts.0 {
+                    is_base(host).map_err(|why| at("rongcloud.hosts", why))?;
+                }
                 if common.public_base_url.is_empty() {
                     return Err(at("rongcloud", "needs public_base_url"));
                 }
@@ -146,6 +153,7 @@ impl Apps {
                 legacy_invite_list: app.legacy_invite_list,
                 rongcloud: app.rongcloud.clone(),
                 customer_service: app.customer_service.clone(),
+                meter: rate.map(|rate| Arc::new(Meter::new(rate))),
             });
             for secret in [Some(&app.secret), app.previous_secret.as_ref()].into_iter().flatten() {
                 if secret.is_empty() || secret.expose().chars().count() > 32 {
@@ -153,7 +161,6 @@ impl Apps {
                 }
                 if by_secret.insert(digest(secret.expose()), built.clone()).is_some() {
                     return Err(at("secret", "another app has the same"));
-                meter: rate.map(|rate| Arc::new(Meter::new(rate))),
                 }
             }
             if by_id.insert(id, built.clone()).is_some() {
