@@ -12,6 +12,7 @@ pub mod db;
 pub mod directory;
 pub mod error;
 pub mod health;
+mod http;
 pub mod internal;
 pub mod links;
 pub mod log;
@@ -25,8 +26,8 @@ pub mod params;
 pub mod presence;
 pub mod process;
 pub mod random;
-#[cfg(feature = "rongcloud")]
 pub mod rate;
+#[cfg(feature = "rongcloud")]
 pub mod rongcloud;
 pub mod secret;
 pub mod server;
