@@ -1,9 +1,9 @@
 //! A client's connection under watch.
 //!
 //! actix-http times a connection's first request head and idle connections, but neither a later head that trickles
-//! in nor a client that does not read its answer; either would hold a connection, and with it a service's, for ever.
-//! So the stream itself knows whether a request is being served and since when a write waits, and a sweep of each
-//! worker ends the connections that are overdue.
+//! in nor a client that does not read its answer, or reads it a few bytes at a time; any of them would hold a
+//! connection, and with it a service's, for ever. So the stream itself knows until when a request may be served and
+//! since when a write waits, and a sweep of each worker ends the connections that are overdue.
 
 use crate::crowd::Place;
 use service_kit::server::{HEAD_TIMEOUT, KEEP_ALIVE};
@@ -24,9 +24,9 @@ pub struct Conn {
 
 /// What is known of a connection.
 pub struct Watch {
-    /// A request is being served.
-    busy: Cell<bool>,
-    /// When that last changed.
+    /// A request is being served, and must have been by then.
+    busy: Cell<Option<Instant>>,
+    /// When the last one had been.
     since: Cell<Instant>,
     /// A write has waited since then.
     blocked: Cell<Option<Instant>>,
@@ -39,18 +39,24 @@ pub struct Watch {
 pub struct Busy(Option<Rc<Watch>>);
 
 impl Busy {
-    pub fn new(watch: Option<Rc<Watch>>) -> Self {
-        if let Some(watch) = &watch {
-            watch.busy.set(true);
+    pub fn new(watch: Option<Rc<Watch>>, end: Instant) -> Self {
+        let busy = Self(watch);
+        busy.until(end);
+        busy
+    }
+
+    /// The request must have been served by then.
+    pub fn until(&self, end: Instant) {
+        if let Some(watch) = &self.0 {
+            watch.busy.set(Some(end));
         }
-        Self(watch)
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         if let Some(watch) = &self.0 {
-            watch.busy.set(false);
+            watch.busy.set(None);
             watch.since.set(Instant::now());
         }
     }
@@ -59,9 +65,12 @@ impl Drop for Busy {
 impl Watch {
     fn is_overdue(&self, now: Instant, stall: Duration) -> bool {
         let passed = |since: Instant| now.saturating_duration_since(since);
-        // The server itself ends idle connections and the first head in time; this is later than both.
-        let idle = !self.busy.get() && passed(self.since.get()) > KEEP_ALIVE + HEAD_TIMEOUT;
-        idle || self.blocked.get().is_some_and(|since| passed(since) > stall)
+        let late = match self.busy.get() {
+            Some(end) => now >= end,
+            // The server itself ends idle connections and the first head in time; this is later than both.
+            None => passed(self.since.get()) > KEEP_ALIVE + HEAD_TIMEOUT,
+        };
+        late || self.blocked.get().is_some_and(|since| passed(since) > stall)
     }
 
     fn remember(&self, cx: &Context<'_>) {
@@ -80,7 +89,7 @@ impl Watched {
     /// Takes a connection under watch.
     pub fn watch(&self, stream: TcpStream, place: Place) -> Conn {
         let watch = Rc::new(Watch {
-            busy: Cell::new(false),
+            busy: Cell::new(None),
             since: Cell::new(Instant::now()),
             blocked: Cell::new(None),
             overdue: Cell::new(false),
@@ -175,12 +184,18 @@ mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
+    const STALL: Duration = Duration::from_secs(5);
+
     #[test]
     fn an_overdue_connection_ends_and_is_forgotten() {
-        actix_rt::System::new().block_on(overdue());
+        let too_slow: [fn(&Watch, &Busy, Instant); 2] =
+            [|watch, _, long_ago| watch.blocked.set(Some(long_ago)), |_, busy, long_ago| busy.until(long_ago)];
+        for too_slow in too_slow {
+            actix_rt::System::new().block_on(overdue(too_slow));
+        }
     }
 
-    async fn overdue() {
+    async fn overdue(too_slow: fn(&Watch, &Busy, Instant)) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
@@ -191,21 +206,21 @@ mod tests {
         let watch = Rc::clone(conn.watch());
         let reading = actix_rt::spawn(async move { conn.read_u8().await.unwrap_err().kind() });
         tokio::task::yield_now().await;
-        watched.sweep(Duration::from_secs(5));
+        watched.sweep(STALL);
         assert!(!reading.is_finished());
 
         let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
         watch.since.set(long_ago);
-        let busy = Busy::new(Some(Rc::clone(&watch)));
-        watched.sweep(Duration::from_secs(5));
+        let busy = Busy::new(Some(Rc::clone(&watch)), Instant::now() + STALL);
+        watched.sweep(STALL);
         tokio::task::yield_now().await;
         assert!(!reading.is_finished(), "a request may take longer than an idle connection");
-        watch.blocked.set(Some(long_ago));
-        watched.sweep(Duration::from_secs(5));
+        too_slow(&watch, &busy, long_ago);
+        watched.sweep(STALL);
         assert_eq!(reading.await.unwrap(), io::ErrorKind::TimedOut);
 
         drop((busy, watch));
-        watched.sweep(Duration::from_secs(5));
+        watched.sweep(STALL);
         assert!(watched.0.borrow().is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! The public door: what every request passes, in order.
 
 use crate::conn::{Busy, Watch};
-use crate::fail::{Failure, WaitFor};
+use crate::fail::Failure;
 use crate::forward::{Body, Drain, Refused, forward};
 use crate::headers::{Caller, identify, size};
 use crate::limit::declared_length;
@@ -35,14 +35,16 @@ pub struct Visit {
 /// Bodies up to this size are read before the gateway refuses them, so that the connection can go on.
 const SMALL: u64 = 64 << 10;
 const SMALL_TIME: Duration = Duration::from_millis(500);
+/// A client whose request took all its time is still told so, and the rest of its body read (`forward::Drain`).
+const AFTERWARDS: Duration = Duration::from_secs(6);
 
 pub async fn serve(worker: Rc<Worker>, req: Request) -> Response<Body> {
     let watch = req.conn_data::<Rc<Watch>>().cloned();
     let crowded = watch.as_ref().is_some_and(|watch| watch.place.over_limit);
-    let busy = Busy::new(watch);
     let (head, payload) = req.into_parts();
     let visit = Visit::new(worker, head);
     let shared = &visit.worker.shared;
+    let busy = Busy::new(watch, visit.began + Duration::from(shared.settings.timeouts.request) + AFTERWARDS);
 
     let (mut answer, outcome) = match visit.pass(payload, crowded).await {
         Ok(answer) => {
@@ -67,7 +69,7 @@ pub async fn serve(worker: Rc<Worker>, req: Request) -> Response<Body> {
         answer.head_mut().set_connection_type(ConnectionType::Close);
     }
     visit.tell(answer.status().as_u16(), outcome);
-    answer.map_body(|_, body| body.while_busy(Some(busy)))
+    answer.map_body(|_, body| body.while_busy(busy))
 }
 
 /// What becomes of a client that waits for leave to send a body (`Expect: 100-continue`): what is too large is not
@@ -110,11 +112,13 @@ impl Visit {
         if crowded {
             return refused(Code::Overloaded.into(), payload);
         }
+        if !own::is_probe(path)
+            && let Err(error) = self.admit()
+        {
+            return refused(error, payload);
+        }
         if let Some(answer) = own::answer(&self.head, path, shared) {
             return answer.map_err(|error| Refused { error, payload: Some(payload) });
-        }
-        if let Err(error) = self.admit() {
-            return refused(error, payload);
         }
         if size(&self.head).is_none_or(|size| size > shared.settings.limits.header) {
             // As the server library answers on what is too large for it, without an envelope.
@@ -134,8 +138,7 @@ impl Visit {
 
     /// Counts the request of this client.
     pub fn admit(&self) -> Result<(), Error> {
-        let admitted = self.worker.shared.rate.as_ref().map_or(Ok(()), |rate| rate.admit(self.caller.address));
-        admitted.map_err(|wait| Error::from(Code::RateLimited).because(WaitFor(wait)))
+        self.worker.shared.rate.as_ref().map_or(Ok(()), |rate| Ok(rate.admit(self.caller.address)?))
     }
 
     pub fn set_service(&self, service: usize) {

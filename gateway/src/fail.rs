@@ -4,9 +4,9 @@ use crate::forward::{Body, Drain};
 use actix_http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_http::{Response, StatusCode};
 use bytes::Bytes;
+use service_kit::rate::retry_after;
 use service_kit::wire::{Dialect, FAILURE_HEADER};
 use service_kit::{Code, Error, Kind};
-use std::time::Duration;
 
 /// A failure as it goes out.
 pub struct Failure {
@@ -15,18 +15,6 @@ pub struct Failure {
     pub body: String,
 }
 
-/// How long a client is told to wait that sends too much.
-#[derive(Debug)]
-pub struct WaitFor(pub Duration);
-
-impl std::fmt::Display for WaitFor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "for {} ms", self.0.as_millis())
-    }
-}
-
-impl std::error::Error for WaitFor {}
-
 impl Failure {
     /// `path` says the dialect; families A and D get 200 for what is not about the path, unless `real_status`.
     pub fn new(error: &Error, path: &str, real_status: bool) -> Self {
@@ -34,8 +22,10 @@ impl Failure {
         let (body, content_type) = dialect.failure(error);
         let kind = error.kind();
         let mut fields = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
-        // What is about the path or about HTTP itself keeps its status; the rest is what clients must be able to read.
-        let read_by_clients = kind.is_fault() || matches!(kind, Kind::TooLarge | Kind::TooMany);
+        // What is about the path or about HTTP itself keeps its status; the rest is what clients must be able to read,
+        // a body that did not come in time included.
+        let read_by_clients =
+            kind.is_fault() || matches!(kind, Kind::TooLarge | Kind::TooMany) || error.code() == Code::BadBody;
         let status = if read_by_clients {
             fields.push((FAILURE_HEADER, HeaderValue::from(kind.status())));
             if dialect.hides_status() && !real_status { 200 } else { kind.status() }
@@ -45,9 +35,8 @@ impl Failure {
         if dialect == Dialect::RcRm {
             fields.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
         }
-        if error.code() == Code::RateLimited {
-            let wait = error.source_as::<WaitFor>().map_or(1, |wait| wait.0.as_secs() + 1);
-            fields.push((RETRY_AFTER, HeaderValue::from(wait)));
+        if let Some(seconds) = retry_after(error) {
+            fields.push((RETRY_AFTER, HeaderValue::from(seconds)));
         }
         if error.code() == Code::WrongMethod {
             let allowed = if path == "/ws" { "GET" } else { "GET, HEAD" };
@@ -70,6 +59,8 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use service_kit::rate::WaitFor;
+    use std::time::Duration;
 
     fn told(code: Code, path: &str, real_status: bool) -> (u16, Option<u16>) {
         let failure = Failure::new(&code.into(), path, real_status);
@@ -82,6 +73,7 @@ mod tests {
         const A: &str = "/tu_x.action";
         const D: &str = "/2013-12-26/Application/a/IM/x";
         for (code, status) in [
+            (Code::BadBody, 400),
             (Code::BodyTooLarge, 413),
             (Code::RateLimited, 429),
             (Code::BadUpstream, 502),
@@ -106,7 +98,7 @@ mod tests {
     #[test]
     fn whom_the_rate_stops_is_told_when_to_come_back() {
         let wait = |time| {
-            let error = Error::from(Code::RateLimited).because(WaitFor(time));
+            let error = Error::from(WaitFor(time));
             let fields = Failure::new(&error, "/im/x", false).fields;
             fields.into_iter().find(|(n, _)| *n == RETRY_AFTER).and_then(|(_, v)| v.to_str().ok()?.parse::<u64>().ok())
         };

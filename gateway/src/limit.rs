@@ -2,27 +2,24 @@
 
 use actix_http::RequestHead;
 use actix_http::header::CONTENT_LENGTH;
+use service_kit::rate::{Rate, WaitFor, nanos_since};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The length that a request says its body has.
 pub fn declared_length(head: &RequestHead) -> Option<u64> {
     head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// Requests a second per client address, as a generic cell rate algorithm: one moment per address says how far its
-/// requests have run ahead.
+/// Requests a second per client address: one moment per address says how far its requests have run ahead.
 ///
 /// Memory is bounded: an address whose moment has passed is forgotten, and where everyone is running ahead some are
 /// forgotten anyway, which lets them send a burst anew.
 pub struct RateLimit {
     began: Instant,
-    /// Nanoseconds between requests at the full rate.
-    interval: u64,
-    /// How far ahead one may run, in nanoseconds.
-    ahead: u64,
+    rate: Rate,
     shards: Vec<Mutex<HashMap<u128, u64>>>,
 }
 
@@ -33,32 +30,19 @@ const PER_SHARD: usize = 4096;
 impl RateLimit {
     /// `None` for no limit.
     pub fn new(per_second: u32, burst: u32) -> Option<Self> {
-        if per_second == 0 {
-            return None;
-        }
-        let interval = 1_000_000_000 / u64::from(per_second);
-        let burst = if burst == 0 { per_second } else { burst };
-        Some(Self {
-            began: Instant::now(),
-            interval,
-            ahead: interval * u64::from(burst - 1),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        })
+        let rate = Rate::new(per_second, burst)?;
+        Some(Self { began: Instant::now(), rate, shards: (0..SHARDS).map(|_| Mutex::default()).collect() })
     }
 
     /// Counts a request; an error says how long to wait.
-    pub fn admit(&self, address: IpAddr) -> Result<(), Duration> {
-        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.admit_at(customer(address), now)
+    pub fn admit(&self, address: IpAddr) -> Result<(), WaitFor> {
+        self.admit_at(customer(address), nanos_since(self.began))
     }
 
-    fn admit_at(&self, key: u128, now: u64) -> Result<(), Duration> {
+    fn admit_at(&self, key: u128, now: u64) -> Result<(), WaitFor> {
         let shard = usize::try_from((key ^ key >> 17 ^ key >> 35) % 16).unwrap_or(0);
         let mut seen = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        let due = seen.get(&key).copied().unwrap_or(0).max(now);
-        if due - now > self.ahead {
-            return Err(Duration::from_nanos(due - now - self.ahead));
-        }
+        let next = self.rate.admit(seen.get(&key).copied().unwrap_or(0), now)?;
         if seen.len() >= PER_SHARD && !seen.contains_key(&key) {
             seen.retain(|_, due| *due > now);
             if seen.len() >= PER_SHARD {
@@ -68,7 +52,7 @@ impl RateLimit {
                 }
             }
         }
-        seen.insert(key, due + self.interval);
+        seen.insert(key, next);
         Ok(())
     }
 }
@@ -85,6 +69,7 @@ pub fn customer(address: IpAddr) -> u128 {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use std::time::Duration;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -94,7 +79,7 @@ mod tests {
         for _ in 0..5 {
             limit.admit_at(1, 0).unwrap();
         }
-        assert_eq!(limit.admit_at(1, 0), Err(Duration::from_millis(100)));
+        assert_eq!(limit.admit_at(1, 0), Err(WaitFor(Duration::from_millis(100))));
         limit.admit_at(2, 0).unwrap();
         limit.admit_at(1, SECOND / 10).unwrap();
         limit.admit_at(1, SECOND / 10).unwrap_err();

@@ -10,10 +10,19 @@ use bytes::Bytes;
 use service_kit::openapi::{self, Document};
 use service_kit::{Code, Error};
 
+/// Whether whoever looks after the process asks, who is never told to wait.
+pub fn is_probe(path: &str) -> bool {
+    matches!(without_slash(path), "/healthz" | "/readyz")
+}
+
+/// A slash at the end is optional, as everywhere (contract §0).
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path)
+}
+
 /// The answer on a path of the gateway's own; `None` on any other.
 pub fn answer(head: &RequestHead, path: &str, shared: &Shared) -> Option<Result<Response<Body>, Error>> {
-    // A slash at the end is optional, as everywhere (contract §0).
-    let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+    let path = without_slash(path);
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     if let Some(documents) = &shared.documents {
         let answered = match docs::file(path) {

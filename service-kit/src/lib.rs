@@ -12,6 +12,7 @@ pub mod db;
 pub mod directory;
 pub mod error;
 pub mod health;
+mod http;
 pub mod internal;
 pub mod links;
 pub mod log;
@@ -25,6 +26,7 @@ pub mod params;
 pub mod presence;
 pub mod process;
 pub mod random;
+pub mod rate;
 #[cfg(feature = "rongcloud")]
 pub mod rongcloud;
 pub mod secret;

@@ -96,7 +96,8 @@ fn run(settings: Settings) -> ExitCode {
     kit_log::start(settings.common.log.format);
     refuse_huge_pages();
     // Client to gateway, gateway to service, and the service's own end of that.
-    raise_open_files(settings.gateway.limits.connections.saturating_mul(3));
+    let limits = &settings.gateway.limits;
+    raise_open_files(limits.connections.saturating_add(limits.sockets).saturating_mul(3));
     let drain = settings.common.drain.into();
     actix_rt::System::new().block_on(async move {
         let stack = match start(settings).await {

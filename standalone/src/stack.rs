@@ -30,7 +30,7 @@ impl Settings {
     pub fn of(loaded: &Loaded) -> Result<Self, SettingsError> {
         let mut common = loaded.common()?;
         // Nobody outside this process needs them, so each start has its own.
-        if common.internal.token.is_none() {
+        if !common.internal.has_token() {
             common.internal.token = Some(Secret::random());
         }
         if common.gateway_token_is_development() {

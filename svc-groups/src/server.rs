@@ -52,7 +52,7 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
         credentials,
         outbox: outbox.clone(),
         has_provider: app.rongcloud.is_some(),
-        system_app: app.id.clone(),
+        system_app: app,
         max_members: i64::from(settings.max_members),
         max_groups_per_user: i64::from(settings.max_groups_per_user),
         dismissed: Notify::new(),

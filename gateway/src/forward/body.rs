@@ -46,9 +46,11 @@ impl Body {
     }
 
     #[must_use]
-    pub fn while_busy(mut self, busy: Option<Busy>) -> Self {
-        self._busy = busy;
-        self
+    pub fn while_busy(self, busy: Busy) -> Self {
+        if let Content::Stream(download) = &self.content {
+            busy.until(download.end());
+        }
+        Self { _busy: Some(busy), ..self }
     }
 }
 

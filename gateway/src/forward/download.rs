@@ -16,7 +16,8 @@ use std::time::Instant;
 use tokio::time::{Sleep, sleep_until};
 
 /// A body that is passed on as it comes. If it breaks, the client's connection is cut, which is the only way left to
-/// tell; if the client leaves, the service's connection is.
+/// tell; if the client leaves, the service's connection is. So they are when the request's time is over, however
+/// steadily bytes pass: who reads slowly would hold both. (Who does not ask for more at all is found by `conn`.)
 pub struct Download {
     first: Option<Bytes>,
     rest: Incoming,
@@ -67,7 +68,14 @@ impl Download {
         self.size
     }
 
+    pub fn end(&self) -> Instant {
+        self.deadline.end
+    }
+
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.line.is_some() && self.deadline.end <= Instant::now() {
+            return Poll::Ready(Some(Err(self.broken(io::ErrorKind::TimedOut.into()))));
+        }
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }

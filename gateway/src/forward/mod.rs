@@ -3,7 +3,7 @@
 //! *Once more?* A request that was never sent (nothing listens there, or the connection had been closed) goes to
 //! another address, whatever its method. One that was sent may have been carried out. It is repeated only if it is a
 //! GET, the connection had served before and was closed without a byte of an answer (as servers close idle
-//! connections), and it is not of family A, which writes by GET; and only once.
+//! connections), and it is neither of family A nor `/cmd`, which write by GET; and only once.
 
 mod body;
 mod deadline;
@@ -217,9 +217,11 @@ impl Attempt<'_> {
             lease.pool.address.failed(sent);
             return Err(Error::from(Code::BadUpstream).because("the service took the request for one that never came"));
         }
-        let ending = is_draining(&parts.headers);
-        lease.pool.address.answered(sent, ending);
-        let line = Line { lease, feed: self.feed.clone(), keep: ending == (false, false) };
+        let (draining, close) = is_draining(&parts.headers);
+        // The server library also ends the connection of whoever is answered before all of his body was read, which
+        // any client can bring about.
+        lease.pool.address.answered(sent, (draining, close && self.feed.is_none()));
+        let line = Line { lease, feed: self.feed.clone(), keep: !draining && !close };
 
         let bodyless = self.visit.head.method == Method::HEAD || rest.is_end_stream();
         let body = if bodyless {
@@ -288,8 +290,9 @@ fn body_late() -> Error {
 
 fn may_repeat(visit: &Visit) -> bool {
     let path = visit.head.uri.path();
-    let action = Dialect::of_path(path) == Dialect::RcRm || path.trim_end_matches('/').ends_with(".action");
-    visit.head.method == Method::GET && !action
+    let bare = path.trim_end_matches('/');
+    let writes = Dialect::of_path(path) == Dialect::RcRm || bare.ends_with(".action") || bare == "/cmd";
+    visit.head.method == Method::GET && !writes
 }
 
 fn method(method: &Method) -> http::Method {

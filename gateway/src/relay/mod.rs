@@ -17,24 +17,25 @@ use crate::fail::Failure;
 use crate::path;
 use crate::worker::Worker;
 use actix_codec::Framed;
-use actix_http::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
-use actix_http::{Method, Request, StatusCode, h1};
+use actix_http::header::{CONNECTION, HeaderValue, UPGRADE};
+use actix_http::{Method, Request, h1};
 use bytes::Bytes;
 use open::Opened;
 use pipe::Pipe;
 use service_kit::client::REQUEST_ID;
+use service_kit::server::{decline, finish};
 use service_kit::{Code, Error};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// The one path that has sockets (design §3).
 const PATH: &str = "/ws";
 
-/// A client that was told no has this long to read it.
+/// A client has this long to take an answer's head.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Takes over a stream; ends when the socket is open, or refused.
@@ -104,32 +105,9 @@ async fn open(visit: &Visit, crowded: bool, rest: Bytes) -> Result<Opened, Error
 async fn refuse(visit: &Visit, client: &mut TcpStream, error: &Error) -> io::Result<()> {
     let path = visit.head.uri.path();
     let failure = Failure::new(error, path.strip_suffix('/').unwrap_or(path), visit.worker.shared.settings.real_status);
-    let reason = StatusCode::from_u16(failure.status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
-    let mut head = format!("HTTP/1.1 {} {reason}\r\n", failure.status).into_bytes();
-    let length = HeaderValue::from(failure.body.len());
     let id = HeaderValue::from_str(visit.caller.id.as_str()).unwrap_or(HeaderValue::from_static(""));
-    let more = [
-        (HeaderName::from_static("content-length"), length),
-        (CONNECTION, HeaderValue::from_static("close")),
-        (REQUEST_ID, id),
-    ];
-    for (name, value) in failure.fields.iter().chain(&more) {
-        field(&mut head, name.as_str(), value.as_bytes());
-    }
-    head.extend_from_slice(b"\r\n");
-    head.extend_from_slice(failure.body.as_bytes());
     visit.tell(failure.status, error.code().name());
-    write_all(client, &head).await?;
-    let _ = timeout(LINGER, finish(client)).await;
-    Ok(())
-}
-
-/// Ends a stream so that the other side reads everything: says that nothing more comes and waits for it to go.
-async fn finish(stream: &mut TcpStream) -> io::Result<()> {
-    stream.shutdown().await?;
-    let mut thrown_away = [0; 1024];
-    while stream.read(&mut thrown_away).await? > 0 {}
-    Ok(())
+    decline(client, failure.status, failure.fields.into_iter().chain([(REQUEST_ID, id)]), &failure.body).await
 }
 
 async fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {

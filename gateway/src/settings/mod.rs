@@ -108,7 +108,7 @@ impl Default for Limits {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
-    /// Connecting to a service, waiting for a free connection included; these are 1–3600.
+    /// Connecting to a service, and before that as long at most waiting for a free connection; these are 1–3600.
     pub connect: Seconds,
     /// From a request's head to the end of its answer.
     pub request: Seconds,
@@ -137,9 +137,9 @@ impl Section for Settings {
         self.internal_listen
     }
 
-    /// Each client's connection may have one to a service.
+    /// Each client's connection may have one to a service, and each socket has one.
     fn connections(&self) -> usize {
-        2 * self.limits.connections
+        self.limits.connections.saturating_add(self.limits.sockets).saturating_mul(2)
     }
 
     /// `gateway.token` is among those of the top level, which every process checks.
@@ -212,6 +212,8 @@ mod tests {
         assert_eq!(s.upstreams.0["im_auth"].0.len(), 2);
         assert_eq!(s.upstreams.0["groups"].0[0].to_string(), "127.0.0.1:8083");
         assert_eq!((s.limits.body, s.limits.header, s.real_status), (100, 64 << 10, true));
+        // A file for each end of each connection and socket.
+        assert_eq!(s.connections(), 2 * (s.limits.connections + s.limits.sockets));
         let routes = Routes::new(&s.routes, &s.upstreams).unwrap();
         let name = |path| routes.find(path).map(|i| routes.upstream_names()[i].clone());
         assert_eq!(name("/extra/x").as_deref(), Some("extra"));

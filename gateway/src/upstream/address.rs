@@ -29,7 +29,7 @@ const LONGEST_PAUSE: u64 = 1_000;
 const LONGEST_TRIAL_PAUSE: u64 = 8_000;
 /// How long the mark of a service that says that it ends is believed.
 const DRAINING: u64 = 25_000;
-/// The same where only the connection was said to end, which has other reasons too.
+/// The same where only the connection was said to end.
 const CLOSING: u64 = 8_000;
 /// How often the keeper looks whether a draining address still accepts.
 const DRAINING_PAUSE: u64 = 500;
@@ -136,7 +136,8 @@ impl Address {
         let now = self.now();
         // A listener that is gone belonged to a process that is gone, and with it its mark.
         self.drained_until.store(0, Ordering::Relaxed);
-        if self.down.swap(now, Ordering::Relaxed) == 0 {
+        // It stays down since when it was found so, however often it is tried.
+        if self.down.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             log::warn!("{} {}: down", self.upstream, self.socket);
             self.metrics.ejected(&self.upstream);
         }
@@ -246,6 +247,9 @@ mod tests {
         std::thread::sleep(Duration::from_millis(FIRST_PAUSE + 10));
         assert!(a.claim_probe());
         assert!(!a.claim_probe(), "one at a time");
+        let since = a.rank();
+        a.probed(Some(false));
+        assert_eq!(a.rank(), since, "a try that fails is no new outage");
         a.probed(Some(true));
         assert_eq!(a.rank(), 0);
         a.refused();

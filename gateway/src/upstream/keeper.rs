@@ -65,8 +65,11 @@ async fn resolve(upstream: &Upstream) {
             let mut found = found.concat();
             found.sort_unstable();
             found.dedup();
+            let more = found.len().saturating_sub(MAX_ADDRESSES);
             found.truncate(MAX_ADDRESSES);
-            upstream.set_addresses(&found);
+            if upstream.set_addresses(&found) && more > 0 {
+                log::warn!("{}: {more} addresses are left out: {MAX_ADDRESSES} are used", upstream.name);
+            }
         }
         Err(e) => {
             log::debug!("{}: {e}", upstream.name);
@@ -148,5 +151,9 @@ mod tests {
         assert_eq!((upstream.version(), after.len()), (version + 1, 1));
         let kept = before.iter().find(|a| a.socket == after[0].socket).unwrap();
         assert!(Arc::ptr_eq(kept, &after[0]), "what is known of an address stays");
+
+        upstream.places = (1..=70).map(|i| format!("127.0.0.{i}:82").parse().unwrap()).collect();
+        resolve(&upstream).await;
+        assert_eq!(upstream.addresses().len(), MAX_ADDRESSES);
     }
 }

@@ -82,12 +82,12 @@ impl Upstream {
         false
     }
 
-    /// Takes what the names stand for now; what is known of an address that stays is kept.
-    fn set_addresses(&self, found: &[SocketAddr]) {
+    /// Takes what the names stand for now; what is known of an address that stays is kept. Whether that is a change.
+    fn set_addresses(&self, found: &[SocketAddr]) -> bool {
         let old: BTreeMap<SocketAddr, Arc<Address>> =
             self.addresses().iter().map(|a| (a.socket, Arc::clone(a))).collect();
         if old.len() == found.len() && found.iter().all(|a| old.contains_key(a)) {
-            return;
+            return false;
         }
         log::info!("{}: {} addresses: {found:?}", self.name, found.len());
         let address = |socket: &SocketAddr| match old.get(socket) {
@@ -97,5 +97,6 @@ impl Upstream {
         let new: Arc<[Arc<Address>]> = found.iter().map(address).collect();
         *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = new;
         self.version.fetch_add(1, Ordering::Release);
+        true
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 
 /// More requests than this do not wait for a connection; they are told at once.
 const MAX_WAITING: usize = 1_000;
@@ -134,16 +134,16 @@ impl Pool {
 
     /// A connection, an idle one unless `fresh`.
     pub async fn lease(self: Rc<Self>, fresh: bool) -> Result<Lease, LeaseError> {
-        let until = tokio::time::Instant::now() + self.settings.connect;
         let permit = match Arc::clone(&self.free).try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => self.wait(until).await?,
+            Err(_) => self.wait().await?,
         };
         if !fresh && let Some(connection) = self.take_idle() {
             self.settings.metrics.reused();
             return Ok(Lease { connection, reused: true, pool: self, _permit: permit });
         }
-        match timeout_at(until, Connection::open(self.address.socket)).await {
+        // In time of its own: that all connections were in use says nothing about the address.
+        match timeout(self.settings.connect, Connection::open(self.address.socket)).await {
             Ok(Ok(connection)) => {
                 self.settings.metrics.dialed();
                 Ok(Lease { connection, reused: false, pool: self, _permit: permit })
@@ -155,8 +155,7 @@ impl Pool {
 
     /// A bare stream, for a socket.
     pub async fn stream(&self) -> Result<TcpStream, LeaseError> {
-        let until = tokio::time::Instant::now() + self.settings.connect;
-        match timeout_at(until, TcpStream::connect(self.address.socket)).await {
+        match timeout(self.settings.connect, TcpStream::connect(self.address.socket)).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(e)) => Err(self.refused(e)),
             Err(e) => Err(self.refused(e.into())),
@@ -175,7 +174,7 @@ impl Pool {
         LeaseError::Refused(e)
     }
 
-    async fn wait(&self, until: tokio::time::Instant) -> Result<OwnedSemaphorePermit, LeaseError> {
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, LeaseError> {
         struct Waiting<'a>(&'a Cell<usize>);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -187,7 +186,7 @@ impl Pool {
         }
         self.waiting.set(self.waiting.get() + 1);
         let _waiting = Waiting(&self.waiting);
-        match timeout_at(until, Arc::clone(&self.free).acquire_owned()).await {
+        match timeout(self.settings.connect, Arc::clone(&self.free).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(LeaseError::Full),
         }
@@ -231,18 +230,40 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::upstream::Clock;
     use service_kit::metrics::Metrics;
     use std::io::Error;
 
+    /// With room for one connection.
+    fn pool(socket: SocketAddr, connect: Duration) -> (Rc<Pool>, Arc<Address>) {
+        let metrics = GatewayMetrics::new(&Metrics::new("gateway"));
+        let address = Arc::new(Address::new("x", socket, Clock::start(), metrics.clone()));
+        let settings = PoolSettings { size: 1, connect, idle: Duration::from_secs(1), metrics };
+        (Rc::new(Pool::new(Arc::clone(&address), settings)), address)
+    }
+
+    #[test]
+    fn an_address_is_not_down_because_its_connections_were_long_in_use() {
+        const CONNECT: Duration = Duration::from_millis(100);
+        actix_rt::System::new().block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (pool, address) = pool(listener.local_addr().unwrap(), CONNECT);
+            let first = Rc::clone(&pool).lease(true).await.unwrap();
+            let waiting = actix_rt::spawn(Rc::clone(&pool).lease(true));
+            tokio::task::yield_now().await;
+            drop(first);
+            // The one who waits is told of the free place when all the time for waiting has passed.
+            std::thread::sleep(CONNECT * 2);
+            assert!(waiting.await.unwrap().is_ok());
+            assert!(!address.is_down());
+        });
+    }
+
     #[test]
     fn an_address_is_not_down_because_we_have_no_files_left() {
-        let metrics = GatewayMetrics::new(&Metrics::new("gateway"));
-        let socket = SocketAddr::from(([127, 0, 0, 1], 1));
-        let address = Arc::new(Address::new("x", socket, Clock::start(), metrics.clone()));
-        let time = Duration::from_secs(1);
-        let pool = Pool::new(Arc::clone(&address), PoolSettings { size: 1, connect: time, idle: time, metrics });
+        let (pool, address) = pool(SocketAddr::from(([127, 0, 0, 1], 1)), Duration::from_secs(1));
         // EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS
         for number in [24, 23, 99, 105] {
             assert!(matches!(pool.refused(Error::from_raw_os_error(number)), LeaseError::Local(_)), "{number}");

@@ -129,8 +129,17 @@ async fn an_answer_that_stalls_cuts_the_connection() {
 async fn a_body_that_stalls_is_given_up() {
     let toy = Toy::start(|_| Reply::ok("never")).await;
     let gate = Gate::with(&[toy.address], |s| s.timeouts.stall = Seconds(1)).await;
-    let mut client = Client::connect(gate.public).await;
-    let answer = client.call(b"POST /auth/x HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nabc").await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.text(), r#"{"errCode":400,"errMsg":"the request's body did not arrive in time"}"#);
+    const TEXT: &str = "the request's body did not arrive in time";
+    for (path, status, body) in [
+        (A, 200, format!(r#"{{"rc":"0","rm":"{TEXT}"}}"#)),
+        (B, 400, format!(r#"{{"errCode":400,"errMsg":"{TEXT}"}}"#)),
+        (C, 400, format!(r#"{{"ret":"failed","reason":"{TEXT}"}}"#)),
+        (D, 200, format!(r#"{{"statusCode":"160031","statusMsg":"{TEXT}"}}"#)),
+    ] {
+        let begun = format!("POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nabc");
+        let answer = Client::connect(gate.public).await.call(begun.as_bytes()).await;
+        assert_eq!((answer.status, answer.text()), (status, body), "{path}");
+        assert_eq!(answer.header("x-kith-failure"), Some("400"), "{path}");
+    }
+    assert_eq!(toy.count(), 0);
 }

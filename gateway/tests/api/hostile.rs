@@ -1,8 +1,9 @@
 //! What nobody friendly sends: none of it may crash the gateway, reach a service where it should not, or cost much.
 
 use crate::helpers::*;
+use service_kit::settings::Seconds;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Resident memory of this process, gateway, services and client together.
@@ -219,6 +220,36 @@ async fn bodies_that_trickle_take_no_connection_to_a_service() {
     slow[0].send(b"12345678").await;
     let answer = slow[0].answer().await.unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "9"));
+}
+
+#[tokio::test]
+async fn whoever_reads_slowly_holds_a_service_no_longer_than_a_request_may_take() {
+    let toy = Toy::streams(|mut stream| async move {
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+        let mut sent = stream.write_all(head.as_bytes()).await;
+        while sent.is_ok() {
+            sent = stream.write_all(&[b'x'; 16 << 10]).await;
+        }
+    })
+    .await;
+    let gate = Gate::with(&[toy.address], |s| s.timeouts.request = Seconds(2)).await;
+    let mut trickling = Client::connect(gate.public).await;
+    trickling.send(&request("GET", B, "", "")).await;
+    let reading = tokio::spawn(async move {
+        let mut piece = vec![0; 64 << 10];
+        while trickling.stream.read(&mut piece).await.is_ok_and(|n| n > 0) {
+            tokio::time::sleep(millis(20)).await;
+        }
+    });
+    let mut silent = Client::connect(gate.public).await;
+    silent.send(&request("GET", B, "", "")).await;
+    let began = Instant::now();
+    until("both are served", || toy.open() == 2).await;
+    until("both are cut off", || toy.open() == 0).await;
+    let took = began.elapsed();
+    assert!((millis(1_500)..millis(5_000)).contains(&took), "{took:?}");
+    reading.abort();
 }
 
 #[tokio::test]

@@ -114,7 +114,11 @@ async fn an_address_that_asks_too_often_is_told_to_wait() {
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("1")));
     assert_eq!(answer.text(), r#"{"errCode":429,"errMsg":"too many requests: try again later"}"#);
     assert_eq!(client.call(&from("203.0.113.8")).await.status, 200, "others may go on");
-    assert_eq!(get(gate.public, "/healthz").await.status, 200, "whoever looks after us may too");
+    let own = |path: &str| request("GET", path, "x-forwarded-for: 203.0.113.9\r\n", "");
+    assert_eq!(client.call(&own("/")).await.status, 429, "nor are the gateway's own pages free");
+    for path in ["/healthz", "/readyz", "/readyz/"] {
+        assert_eq!(client.call(&own(path)).await.status, 200, "whoever looks after us may too");
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,24 @@ async fn connections_are_used_again_and_not_for_long() {
     until("idle connections end", || toy.open() == 0).await;
 }
 
+#[tokio::test]
+async fn clients_cannot_make_an_address_look_as_if_it_ended() {
+    // As the server library has it after an answer that did not wait for the body.
+    const CLOSING: &str = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let one = Toy::start(|seen| if seen.body.is_empty() { Reply::ok("1") } else { Reply::last(CLOSING) }).await;
+    let two = Toy::start(|_| Reply::ok("2")).await;
+    let gate = Gate::with(&[one.address, two.address], |_| {}).await;
+    let mut client = Client::connect(gate.public).await;
+    for _ in 0..4 {
+        client.call(&request("POST", "/auth/nothing", "", "body")).await;
+    }
+    let before = (one.count(), two.count());
+    for _ in 0..20 {
+        client.call(&request("GET", B, "", "")).await;
+    }
+    assert_eq!((one.count() - before.0, two.count() - before.1), (10, 10));
+}
+
 /// An address whose listener is gone.
 async fn nobody() -> std::net::SocketAddr {
     Toy::start(|_| Reply::Close).await.address
@@ -166,6 +184,8 @@ async fn nothing_that_may_have_been_done_is_repeated() {
         ("GET", A, ""),
         ("GET", "/tu_rc_get_urt_from_hp.action/", ""),
         ("GET", "/auth/x.action", ""),
+        ("GET", "/cmd?cmd=reg_user&username=x", ""),
+        ("GET", "/cmd/?cmd=reg_user&username=x", ""),
     ] {
         let toy = once_per_connection().await;
         let gate = Gate::to(&toy).await;

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::links::{Kind, MediaName};
-use crate::params::{Held, Room, read_large_body, read_with_file};
+use crate::params::{Held, Room, read_body, read_with_file};
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
@@ -50,7 +50,7 @@ pub struct Upload(Held);
 impl Upload {
     /// A request's whole body.
     pub async fn of_body(payload: Payload, headers: &HeaderMap) -> Result<Self> {
-        read_large_body(payload, headers, IMAGE_LIMIT).await.map(Self).map_err(refused)
+        read_body(payload, headers, IMAGE_LIMIT).await.map(Self).map_err(refused)
     }
 
     /// The parameters of a multipart request of family A, and its file part `name`, if there is one.
@@ -69,7 +69,7 @@ impl Upload {
 
     pub fn into_image(self) -> Result<Image> {
         let (content, room) = self.0.into_parts();
-        Ok(Image { _room: room, ..Image::new(content)? })
+        Ok(Image { _room: Some(room), ..Image::new(content)? })
     }
 }
 

@@ -40,7 +40,7 @@ pub fn tag(dialect: Dialect) -> &'static str {
 pub fn common(dialect: Dialect) -> &'static [Code] {
     use Code::*;
     match dialect {
-        Dialect::ErrCodeMsg => &[BadParameter, NotAuthorized, BodyTooLarge, Internal, Busy],
+        Dialect::ErrCodeMsg => &[BadParameter, NotAuthorized, BodyTooLarge, RateLimited, Internal, Busy],
         Dialect::StatusCodeMsg => &[
             WrongVersion,
             BadParameter,

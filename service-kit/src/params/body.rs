@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Result};
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
-use actix_web::web::{Bytes, BytesMut};
+use actix_web::web::Bytes;
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
 use std::io;
@@ -24,42 +24,21 @@ const STALL: Duration = Duration::from_secs(10);
 pub(super) const DRAIN_LIMIT: usize = 32 << 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The whole body, at most `limit` bytes.
-pub async fn read_body(payload: Payload, headers: &HeaderMap, limit: usize) -> Result<Bytes> {
-    let mut body = BytesMut::with_capacity(announced(headers).unwrap_or(0).min(64 << 10));
-    read_pieces(payload, headers, limit, async |piece: Bytes| {
-        body.extend_from_slice(&piece);
-        Ok(())
-    })
-    .await?;
-    Ok(body.freeze())
-}
-
-/// The same of a body that may be large, within what all such bodies together may hold in memory.
-pub async fn read_large_body(payload: Payload, headers: &HeaderMap, limit: usize) -> Result<Held> {
-    let mut body = Held::default();
-    read_pieces(payload, headers, limit, async |piece: Bytes| body.push(&piece).await).await?;
-    Ok(body)
-}
-
-async fn read_pieces(
-    mut payload: Payload,
-    headers: &HeaderMap,
-    limit: usize,
-    mut take: impl AsyncFnMut(Bytes) -> Result<()>,
-) -> Result<()> {
+/// The whole body, at most `limit` bytes, within what all bodies together may hold in memory.
+pub async fn read_body(mut payload: Payload, headers: &HeaderMap, limit: usize) -> Result<Held> {
     let read = async {
         if announced(headers).is_some_and(|n| n > limit) {
             return Err(Error::from(Code::BodyTooLarge));
         }
+        let mut body = Held::with_capacity(announced(headers).unwrap_or(0));
         let mut left = limit;
         let mut pieces = pin!(patiently(&mut payload));
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(broken)?;
             left = left.checked_sub(piece.len()).ok_or(Code::BodyTooLarge)?;
-            take(piece).await?;
+            body.push(&piece).await?;
         }
-        Ok(())
+        Ok(body)
     };
     let outcome = read.await;
     // What broke off has nothing more to read.
@@ -74,7 +53,7 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// A body's pieces; one that does not come in time fails as `TimedOut`.
-fn patiently<P>(payload: P) -> impl Stream<Item = Result<Bytes, PayloadError>>
+pub(super) fn patiently<P>(payload: P) -> impl Stream<Item = Result<Bytes, PayloadError>>
 where
     P: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
@@ -97,11 +76,6 @@ pub(super) fn limited(payload: Payload, limit: usize) -> impl Stream<Item = Resu
         left = left.checked_sub(chunk.len()).ok_or(PayloadError::Overflow)?;
         Ok(chunk)
     })
-}
-
-/// The next piece of a body, by itself.
-pub(super) async fn next_piece(payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
-    pin!(patiently(payload)).next().await
 }
 
 /// Reads off a refused body, within limits.

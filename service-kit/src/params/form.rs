@@ -1,7 +1,7 @@
 //! Queries and forms: url-encoded and multipart.
 
 use super::body::{self, FORM_LIMIT};
-use super::held::Held;
+use super::held::{Held, Room};
 use crate::error::{Code, Error, Result};
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::dev::Payload;
@@ -75,6 +75,8 @@ pub(super) async fn multipart(
     let mut map = Map::new();
     let mut file = File::None;
     let mut left = FORM_LIMIT;
+    // Of all text parts together.
+    let mut room = Room::default();
     // A file that is refused is read to its end, so that the client comes to reading the answer.
     let whole = if wanted.is_some() { body::DRAIN_LIMIT } else { FORM_LIMIT };
     let mut form = Multipart::new(headers, body::limited(payload, whole));
@@ -98,6 +100,7 @@ pub(super) async fn multipart(
             let chunk = chunk.map_err(unreadable)?;
             left = left.checked_sub(chunk.len()).ok_or(Code::BodyTooLarge)?;
             if !is_file {
+                room.take(chunk.len()).await?;
                 value.extend_from_slice(&chunk);
             }
         }

@@ -8,7 +8,7 @@ mod form;
 mod held;
 mod json;
 
-pub use body::{FORM_LIMIT, drain, read_body, read_large_body};
+pub use body::{FORM_LIMIT, drain, read_body};
 pub use held::{Held, Room};
 
 use crate::error::{Code, Error, Result};
@@ -101,16 +101,22 @@ pub fn query_value(req: &HttpRequest, name: &str) -> Result<Option<String>> {
 }
 
 /// The first bytes of a body that are not white space, and the body with all of them again.
-async fn peek(mut payload: Payload) -> (Option<u8>, Payload) {
+async fn peek(payload: Payload) -> (Option<u8>, Payload) {
+    // The time for a body begins here, and goes on for whoever reads the rest.
+    let mut pieces = Box::pin(body::patiently(payload));
     let mut read = Vec::new();
     let mut first = None;
     // White space before a body may come in pieces, but not for ever.
     while first.is_none() && read.len() < 16 {
-        let Some(chunk) = body::next_piece(&mut payload).await else { break };
-        first = chunk.as_ref().ok().and_then(|chunk| chunk.iter().copied().find(|b| !b.is_ascii_whitespace()));
-        read.push(chunk);
+        let Some(piece) = pieces.next().await else { break };
+        let broken = piece.is_err();
+        first = piece.as_ref().ok().and_then(|piece| piece.iter().copied().find(|b| !b.is_ascii_whitespace()));
+        read.push(piece);
+        if broken {
+            break;
+        }
     }
-    let whole = futures_util::stream::iter(read).chain(payload);
+    let whole = futures_util::stream::iter(read).chain(pieces);
     (first, Payload::Stream { payload: Box::pin(whole) })
 }
 
@@ -286,5 +292,82 @@ mod fuzz {
                 );
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use actix_web::error::PayloadError;
+    use actix_web::test::TestRequest;
+    use actix_web::web::Bytes;
+    use futures_util::stream;
+    use std::time::{Duration, Instant};
+
+    type Pieces = Vec<Result<Bytes, PayloadError>>;
+
+    /// A form of family A out of these pieces, after which nothing comes; and how long it was waited for.
+    async fn read_form(pieces: Pieces) -> (Error, Duration) {
+        let began = Instant::now();
+        let payload: Payload = Payload::Stream { payload: Box::pin(stream::iter(pieces).chain(stream::pending())) };
+        let req = TestRequest::post().to_http_request();
+        let read = tokio::time::timeout(Duration::from_secs(25), read(Dialect::RcRm, &req, payload)).await;
+        (read.unwrap().unwrap_err(), began.elapsed())
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_not_waited_for() {
+        for before in [None, Some(Bytes::from_static(b" ")), Some(Bytes::from_static(b"a=b"))] {
+            let broken = Err(PayloadError::Incomplete(None));
+            let (why, waited) = read_form(before.into_iter().map(Ok).chain([broken]).collect()).await;
+            assert_eq!((why.code(), why.text()), (Code::BadBody, "the request's body broke off"));
+            assert!(waited < Duration::from_secs(1), "{waited:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn large_bodies_of_every_form_share_one_room() {
+        fn text_parts(length: usize) -> String {
+            let part = |name: &str| {
+                let value = "x".repeat(length / 2);
+                format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+            };
+            [&part("a"), &part("b"), "--xyz--\r\n"].concat()
+        }
+        const FORMS: [(Dialect, &str, fn(usize) -> String); 4] = [
+            (Dialect::StatusCodeMsg, "application/json", |length| format!(r#"{{"a":"{}"}}"#, "x".repeat(length))),
+            (Dialect::RetReason, "text/plain", |length| format!(r#"{{"a":"{}",}}"#, "x".repeat(length))),
+            (Dialect::RcRm, "application/x-www-form-urlencoded", |length| format!("a={}", "x".repeat(length))),
+            (Dialect::RcRm, "multipart/form-data; boundary=xyz", text_parts),
+        ];
+        let taken = held::all_room();
+        let read_of = async |length: usize| {
+            let reads = FORMS.map(|(dialect, kind, body)| async move {
+                let pieces: Pieces =
+                    body(length).as_bytes().chunks(8 << 10).map(|p| Ok(Bytes::copy_from_slice(p))).collect();
+                let payload: Payload = Payload::Stream { payload: Box::pin(stream::iter(pieces)) };
+                let req = TestRequest::post().insert_header((CONTENT_TYPE, kind)).to_http_request();
+                read(dialect, &req, payload).await.map_err(|e| e.code())
+            });
+            futures_util::future::join_all(reads).await
+        };
+        for small in read_of(50 << 10).await {
+            assert!(small.is_ok(), "{small:?}");
+        }
+        for large in read_of(100 << 10).await {
+            assert_eq!(large.unwrap_err(), Code::Busy);
+        }
+        drop(taken);
+        for large in read_of(1 << 20).await {
+            assert!(large.is_ok(), "{large:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_waited_for_once() {
+        let (why, waited) = read_form(Vec::new()).await;
+        assert_eq!(why.text(), "the request's body did not arrive in time");
+        assert!(waited < Duration::from_secs(15), "{waited:?}");
     }
 }

@@ -9,6 +9,7 @@ mod sign;
 pub use answer::Trouble;
 
 use crate::clock::Clock;
+use crate::http::{self, Connections};
 use crate::secret::Secret;
 use crate::settings::RongCloudSettings;
 use answer::Answer;
@@ -26,9 +27,12 @@ const WHILE_A_CLIENT_WAITS: Duration = Duration::from_millis(1_100);
 const IN_THE_BACKGROUND: Duration = Duration::from_secs(6);
 /// One host gets no longer than this where there is another to try.
 const ATTEMPT: Duration = Duration::from_secs(3);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// RongCloud asks for no keep-alive above 60 s.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+const CONNECTIONS: Connections = Connections {
+    connect_timeout: Duration::from_secs(1),
+    // RongCloud asks for no keep-alive above 60 s.
+    idle_timeout: Duration::from_secs(20),
+    idle_per_host: 16,
+};
 /// RongCloud takes so many users in one group call.
 pub const MAX_USERS: usize = 1000;
 
@@ -62,7 +66,6 @@ struct Token {
 struct Done {}
 
 thread_local! {
-    /// One client a thread, as in `internal`: no connection is driven by another thread.
     static HTTP: std::cell::OnceCell<reqwest::Client> = const { std::cell::OnceCell::new() };
 }
 
@@ -170,7 +173,7 @@ impl RongCloud {
     async fn attempt<A: Answer>(&self, base: &str, path: &str, form: String) -> Result<A, Trouble> {
         let gone = |e: reqwest::Error| Trouble::Unavailable(e.without_url().to_string());
         let signature = sign::sign(&self.0.app_secret, &crate::random::hex(8), self.0.clock.now());
-        let request = http()
+        let request = http::client(&HTTP, &CONNECTIONS)
             .map_err(gone)?
             .post(format!("{base}{path}"))
             .header("content-type", "application/x-www-form-urlencoded")
@@ -193,20 +196,4 @@ impl RongCloud {
 
 fn form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     Serializer::new(String::new()).extend_pairs(pairs).finish()
-}
-
-fn http() -> reqwest::Result<reqwest::Client> {
-    HTTP.with(|cell| {
-        if let Some(client) = cell.get() {
-            return Ok(client.clone());
-        }
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(16)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        Ok(cell.get_or_init(|| client).clone())
-    })
 }

@@ -1,11 +1,13 @@
 //! One server as every process assembles it: a public and an internal listener on one set of worker threads, an
 //! entry that every request passes, health and metrics, and an end that loses nothing (design §5.9).
 
+mod decline;
 mod document;
 mod entry;
 mod internal;
 mod run;
 
+pub use decline::{decline, finish};
 pub use entry::{AccessLine, Context};
 pub(crate) use internal::INTERNAL_TOKEN;
 pub use run::{Deadline, Running, stop_all, until_signal};

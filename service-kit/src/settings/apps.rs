@@ -1,6 +1,8 @@
 //! Tenants (design §2).
 
-use super::{Common, List};
+use super::{Common, List, is_base};
+use crate::error::Result;
+use crate::rate::{Meter, Rate};
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -55,6 +57,16 @@ pub struct CustomerService {
     pub name: String,
 }
 
+/// How fast apps may ask.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AppLimits {
+    /// Requests a second of one app, in each process of a service; 0 = any number.
+    pub app_requests_per_second: u32,
+    /// Requests that an app may send at once before that rate counts; 0 = as many as the rate.
+    pub app_burst: u32,
+}
+
 /// A validated tenant.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -65,6 +77,14 @@ pub struct App {
     pub legacy_invite_list: bool,
     pub rongcloud: Option<RongCloudSettings>,
     pub customer_service: Option<CustomerService>,
+    meter: Option<Arc<Meter>>,
+}
+
+impl App {
+    /// Counts a request of this app, as soon as it is known to be one; fails for one too many.
+    pub fn admit(&self) -> Result<()> {
+        self.meter.as_ref().map_or(Ok(()), |meter| meter.admit())
+    }
 }
 
 /// All tenants, looked up by what requests carry.
@@ -82,6 +102,7 @@ struct Inner {
 impl Apps {
     pub fn from_settings(common: &Common) -> Result<Self, String> {
         let settings = common.effective_apps();
+        let rate = Rate::new(common.limits.app_requests_per_second, common.limits.app_burst);
         let mut by_id = HashMap::new();
         let mut by_secret = HashMap::new();
         let mut auth_tokens = HashSet::new();
@@ -113,6 +134,13 @@ impl Apps {
                 if rongcloud.app_key.is_empty() || rongcloud.app_secret.is_empty() || rongcloud.hosts.0.is_empty() {
                     return Err(at("rongcloud", "needs app_key, app_secret and hosts"));
                 }
+                if !rongcloud.app_key.bytes().all(|b| b.is_ascii_graphic()) {
+                    let rule = "must be of visible ASCII characters, as it is sent in a header";
+                    return Err(at("rongcloud.app_key", rule));
+                }
+                for host in &rongcloud.hosts.0 {
+                    is_base(host).map_err(|why| at("rongcloud.hosts", why))?;
+                }
                 if common.public_base_url.is_empty() {
                     return Err(at("rongcloud", "needs public_base_url"));
                 }
@@ -125,6 +153,7 @@ impl Apps {
                 legacy_invite_list: app.legacy_invite_list,
                 rongcloud: app.rongcloud.clone(),
                 customer_service: app.customer_service.clone(),
+                meter: rate.map(|rate| Arc::new(Meter::new(rate))),
             });
             for secret in [Some(&app.secret), app.previous_secret.as_ref()].into_iter().flatten() {
                 if secret.is_empty() || secret.expose().chars().count() > 32 {

@@ -34,7 +34,7 @@ impl std::error::Error for SettingsError {}
 
 impl From<ConfigError> for SettingsError {
     fn from(e: ConfigError) -> Self {
-        Self(e.to_string())
+        Self(without_values(&e))
     }
 }
 
@@ -96,7 +96,7 @@ impl Loaded {
     /// The top level, validated.
     pub fn common(&self) -> Result<Common, SettingsError> {
         let mut common: Common = typed("", self.top.clone())?;
-        if let Some(token) = self.of_gateway("token") {
+        if let Some(token) = self.of_gateway("token").filter(|token| !token.is_empty()) {
             common.gateway_token = Secret::new(token);
         }
         common.gateway_listen = self.of_gateway("listen").and_then(|address| address.parse().ok());
@@ -127,6 +127,44 @@ impl Loaded {
     }
 }
 
+/// What is wrong, without the value or the line that is: either may be a secret.
+fn without_values(e: &ConfigError) -> String {
+    match e {
+        ConfigError::Type { unexpected, expected, origin, .. } => {
+            let origin = origin.as_ref().map(|origin| format!(" in {origin}")).unwrap_or_default();
+            without_value(&format!("invalid type: {unexpected}, expected {expected}{origin}"))
+        }
+        ConfigError::At { error, .. } => without_values(error),
+        ConfigError::FileParse { uri, cause } => {
+            format!("{}: {}", uri.as_deref().unwrap_or("the file"), without_line(&cause.to_string()))
+        }
+        ConfigError::Message(text) => without_value(text),
+        other => other.to_string(),
+    }
+}
+
+/// serde: `invalid type: string "s3cret", expected struct TokenSettings`.
+fn without_value(text: &str) -> String {
+    if let Some((kind, _)) = text.split_once(" does not have variant constructor ") {
+        return format!("{kind} has no such value");
+    }
+    if !["invalid type: ", "invalid value: ", "unknown variant "].iter().any(|begin| text.starts_with(begin)) {
+        return text.to_owned();
+    }
+    let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, "another"));
+    let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+    format!("{kind}, expected {expected}")
+}
+
+/// The parser puts three lines between position and message: the line that is wrong and its frame.
+fn without_line(text: &str) -> String {
+    let Some((position, rest)) = text.split_once('\n').filter(|(_, rest)| rest.trim_start().starts_with('|')) else {
+        return text.trim_end().to_owned();
+    };
+    let message: Vec<&str> = rest.lines().skip(3).collect();
+    format!("{position}: {}", message.join(" "))
+}
+
 fn typed<T: for<'de> Deserialize<'de>>(prefix: &str, value: Value) -> Result<T, SettingsError> {
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = e.path().to_string();
@@ -136,6 +174,6 @@ fn typed<T: for<'de> Deserialize<'de>>(prefix: &str, value: Value) -> Result<T, 
             (prefix, ".") => format!("{prefix}: "),
             (prefix, path) => format!("{prefix}.{path}: "),
         };
-        SettingsError(format!("{path}{}", e.into_inner()))
+        SettingsError(format!("{path}{}", without_values(&e.into_inner())))
     })
 }

@@ -9,9 +9,11 @@ mod load;
 mod media;
 pub mod reference;
 mod source;
+#[cfg(test)]
+mod tests;
 mod types;
 
-pub use apps::{App, AppSettings, Apps, CustomerService, RongCloudSettings};
+pub use apps::{App, AppLimits, AppSettings, Apps, CustomerService, RongCloudSettings};
 pub use load::{Loaded, SettingsError};
 pub use media::MediaSettings;
 pub use types::{List, Network, Seconds, SecretUrl, UtcOffset};
@@ -39,6 +41,7 @@ pub struct Common {
     pub system_app: String,
     /// Tenants. Empty: the two development apps.
     pub apps: BTreeMap<String, AppSettings>,
+    pub limits: AppLimits,
     pub state: StateSettings,
     pub internal: InternalSettings,
     pub media: MediaSettings,
@@ -64,6 +67,7 @@ impl Default for Common {
             utc_offset: UtcOffset::default(),
             system_app: "kith".into(),
             apps: BTreeMap::new(),
+            limits: AppLimits::default(),
             state: StateSettings::default(),
             internal: InternalSettings::default(),
             media: MediaSettings::default(),
@@ -122,7 +126,13 @@ const DEVELOPMENT_GATEWAY_TOKEN: &str = "kith-dev-gateway";
 
 impl InternalSettings {
     pub fn token(&self) -> Secret {
-        self.token.clone().unwrap_or_else(|| Secret::new(DEVELOPMENT_INTERNAL_TOKEN))
+        let given = self.token.clone().filter(|_| self.has_token());
+        given.unwrap_or_else(|| Secret::new(DEVELOPMENT_INTERNAL_TOKEN))
+    }
+
+    /// An empty one is none.
+    pub fn has_token(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| !token.is_empty())
     }
 }
 
@@ -229,7 +239,7 @@ impl Common {
     /// Names of top-level settings left at a development default.
     pub fn development_defaults(&self) -> Vec<&'static str> {
         let mut names = apps::development_defaults(self);
-        if self.internal.token.as_ref().is_none_or(|t| t.is_empty() || t.matches(DEVELOPMENT_INTERNAL_TOKEN)) {
+        if self.internal.token().matches(DEVELOPMENT_INTERNAL_TOKEN) {
             names.push("internal.token");
         }
         if self.gateway_token_is_development() {
@@ -295,78 +305,5 @@ fn is_base(base: &str) -> Result<(), &'static str> {
     match url {
         Some(url) if url.query().is_none() && url.fragment().is_none() && url.username().is_empty() => Ok(()),
         _ => Err("must be like http://host:port"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[derive(Debug, Default, Serialize, Deserialize)]
-    #[serde(default, deny_unknown_fields)]
-    struct Groups {
-        database_url: SecretUrl,
-    }
-
-    impl Section for Groups {
-        const NAME: &'static str = "groups";
-        fn listen(&self) -> SocketAddr {
-            SocketAddr::from(([127, 0, 0, 1], 0))
-        }
-        fn internal_listen(&self) -> SocketAddr {
-            self.listen()
-        }
-        fn database(&self) -> Option<(&SecretUrl, usize)> {
-            Some((&self.database_url, 0))
-        }
-        fn development_defaults(&self) -> Vec<&'static str> {
-            vec!["groups.key"]
-        }
-    }
-
-    fn read(pairs: &[(&str, &str)]) -> Result<(), String> {
-        let loaded = Loaded::from_pairs(pairs.iter().copied()).map_err(|e| e.to_string())?;
-        let common = loaded.common().map_err(|e| e.to_string())?;
-        loaded.section::<Groups>(&common).map(drop).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn behind_what_is_open_development_defaults_are_refused() {
-        for open in [
-            ("KITH__GATEWAY__LISTEN", "0.0.0.0:8080"),
-            ("KITH__PUBLIC_BASE_URL", "https://im.example/kith"),
-            ("KITH__PUBLIC_BASE_URL", "http://192.0.2.1:8080"),
-            ("KITH__PUBLIC_BASE_URL", "http://localhost.example"),
-        ] {
-            let why = read(&[open]).unwrap_err();
-            assert!(why.contains("groups.key") && why.contains("not a loopback address"), "{open:?}: {why}");
-        }
-        for closed in ["http://127.0.0.1:8080/kith", "http://localhost:1", "https://im.localhost", "http://[::1]:8080"]
-        {
-            read(&[("KITH__GATEWAY__LISTEN", "127.0.0.1:80"), ("KITH__PUBLIC_BASE_URL", closed)]).unwrap();
-        }
-    }
-
-    #[test]
-    fn what_would_stop_the_start_is_found_and_named_before_without_its_secrets() {
-        for (pair, says) in [
-            (("KITH__GROUPS__DATABASE_URL", "mysql://u:Zq7@h/d"), "groups.database_url"),
-            (("KITH__GROUPS__DATABASE_URL", "postgres://u:%Zq7@h/d"), "groups.database_url"),
-            (("KITH__STATE__URL", "redis://:%Zq7@[::1/0"), "state.url"),
-            (("KITH__STATE__URL", "redis://:Zq7@h/x"), "state.url"),
-            (("KITH__INTERNAL__IM_AUTH", "127.0.0.1:9081"), "internal.im_auth"),
-            (("KITH__INTERNAL__GROUPS", "http://h:1, ftp://h"), "internal.groups"),
-            (("KITH__INTERNAL__TOKEN", "Zq7 é"), "internal.token"),
-            (("KITH__GATEWAY__TOKEN", "Zq7\u{7f}"), "gateway.token"),
-        ] {
-            let why = read(&[pair]).unwrap_err();
-            assert!(why.starts_with(says) && !why.contains("Zq7"), "{pair:?}: {why}");
-        }
-        read(&[
-            ("KITH__STATE__URL", "redis://:p%40ss@h:1/0"),
-            ("KITH__INTERNAL__GROUPS", "http://h:1,http://[::1]:2/"),
-        ])
-        .unwrap();
     }
 }

@@ -2,9 +2,10 @@
 
 use super::{Dialect, Envelope};
 use crate::error::{Code, Error, Kind};
+use crate::rate::retry_after;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use serde::Serialize;
 use std::fmt;
@@ -123,6 +124,9 @@ impl<W: Envelope> ResponseError for Failure<W> {
         }
         if code.kind().is_fault() || matches!(code.kind(), Kind::TooLarge | Kind::TooMany) {
             answer.insert_header((FAILURE_HEADER, HeaderValue::from(code.kind().status())));
+        }
+        if let Some(seconds) = retry_after(&self.error) {
+            answer.insert_header((RETRY_AFTER, HeaderValue::from(seconds)));
         }
         let mut answer = answer.body(body);
         answer.extensions_mut().insert(Outcome { dialect: W::DIALECT, code });

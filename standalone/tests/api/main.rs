@@ -44,6 +44,7 @@ mod groups;
 mod groups_large;
 mod groups_races;
 mod hostile;
+mod limits;
 mod load;
 mod lockout;
 mod metrics;

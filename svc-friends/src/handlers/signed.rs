@@ -106,6 +106,8 @@ fn caller(req: &HttpRequest) -> Result<Caller> {
     if !bool::from(matches(&sig, app, signed_at, core.times)) {
         return Err(Code::WrongSignature.into());
     }
+    // Only now: whoever cannot sign takes nothing from the app.
+    app.admit()?;
     Ok(Caller { app: Arc::clone(app), apps: core.apps.clone() })
 }
 

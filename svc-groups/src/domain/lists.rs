@@ -105,7 +105,7 @@ impl Core {
             .iter()
             .map(|(_, uid)| {
                 let uid = Uid::new(uid.as_str()).map_err(stored)?;
-                Ok(AccountKey { app_id: self.system_app.clone(), uid })
+                Ok(AccountKey { app_id: self.system_app.id.clone(), uid })
             })
             .collect::<Result<Vec<_>>>()?;
         let directory = &self.directory;

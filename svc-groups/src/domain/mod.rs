@@ -9,13 +9,17 @@ mod rekey;
 pub use lists::{JoinedGroup, MemberView, Page};
 pub use provider::{GROUP, GroupDelivery, SYNC, SyncDelivery};
 
-use service_kit::auth::Credentials;
+use service_kit::Result;
+use service_kit::auth::{Credential, Credentials};
 use service_kit::clock::Clock;
 use service_kit::db::Db;
 use service_kit::directory::Directory;
 use service_kit::outbox::Outbox;
+use service_kit::settings::App;
 use service_kit::turns::Turns;
-use shared_models::{AppId, GroupId, Uid};
+use shared_models::internal::Identity;
+use shared_models::{GroupId, Uid};
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -44,7 +48,7 @@ pub struct Parts {
     /// Whether groups are RongCloud's business too.
     pub has_provider: bool,
     /// Groups are always of this app (contract §3).
-    pub system_app: AppId,
+    pub system_app: Arc<App>,
     pub max_members: i64,
     pub max_groups_per_user: i64,
     /// Groups were dismissed: their memberships are to be deleted.
@@ -61,5 +65,11 @@ impl std::ops::Deref for Core {
 impl Core {
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Who calls. Groups are the system app's, and so is the request.
+    pub async fn caller(&self, credential: &Credential, address: IpAddr) -> Result<Identity> {
+        self.system_app.admit()?;
+        self.credentials.check(credential, address).await
     }
 }

@@ -32,7 +32,7 @@ pub struct CreateResponse {
     responses((status = 200, body = CreateResponse, example = json!({"group_id": 123}))),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "AdminOnly"]))))]
 pub async fn group_create(core: Data<Core>, client: Client, signed: CreateRequest) -> HandledC<CreateResponse> {
-    let who = core.credentials.check(&signed.credential, client.address).await?;
+    let who = core.caller(&signed.credential, client.address).await?;
     let group_id = core.create_group(&who, signed.more.name.into_inner()).await?;
     Ok(Reply::new(CreateResponse { group_id }))
 }
@@ -45,7 +45,7 @@ pub async fn group_create(core: Data<Core>, client: Client, signed: CreateReques
     responses((status = 200)),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "UnknownGroup", "NotGroupOwner"]))))]
 pub async fn group_dismiss(core: Data<Core>, client: Client, group: InPath, signed: Signed) -> HandledC {
-    let who = core.credentials.check(&signed.credential, client.address).await?;
+    let who = core.caller(&signed.credential, client.address).await?;
     core.dismiss_group(&who, group.0).await?;
     Ok(Reply::done())
 }
@@ -64,6 +64,7 @@ pub struct InfoResponse {
         example = json!({"group_id": 1234, "group_name": "群组名称"}))),
     extensions(("x-fails" = json!(["UnknownGroup"]))))]
 pub async fn group_get_info(core: Data<Core>, group: InPath) -> HandledC<InfoResponse> {
+    core.system_app.admit()?;
     let found = core.group(group.0).await?;
     Ok(Reply::new(InfoResponse { group_id: group.0, group_name: found.name }))
 }

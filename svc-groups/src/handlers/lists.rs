@@ -70,7 +70,7 @@ pub async fn group_get_user_list(
 ) -> Result<ListReply<RetReason, GroupHead, UserInfo>, Failure<RetReason>> {
     let UserListFields { page, size } = signed.more;
     let page = Page::of(page.map(|Int(n)| n), size.map(|Int(n)| n));
-    core.credentials.check(&signed.credential, client.address).await?;
+    core.caller(&signed.credential, client.address).await?;
     let (found, members) = core.list_members(group.0, page).await?;
     let head = GroupHead { group_id: group.0, group_name: found.name };
     Ok(ListReply::new(head, "userinfos", members.map(move |member| shown(member, &links))))
@@ -112,7 +112,7 @@ pub async fn user_get_group_list(
     client: Client,
     signed: Signed,
 ) -> Result<ListReply<RetReason, Nothing, GroupEntry>, Failure<RetReason>> {
-    let who = core.credentials.check(&signed.credential, client.address).await?;
+    let who = core.caller(&signed.credential, client.address).await?;
     let groups = core.list_groups(&who.uid).await?;
     Ok(ListReply::new(Nothing {}, "groups", groups.map(GroupEntry::from)))
 }

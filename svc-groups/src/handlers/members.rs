@@ -16,7 +16,7 @@ use shared_models::GroupId;
     responses((status = 200)),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "UnknownGroup", "GroupFull", "TooManyGroups"]))))]
 pub async fn group_join(core: Data<Core>, client: Client, group: InPath, signed: Signed) -> HandledC {
-    let who = core.credentials.check(&signed.credential, client.address).await?;
+    let who = core.caller(&signed.credential, client.address).await?;
     core.join_group(&who, group.0).await?;
     Ok(Reply::done())
 }
@@ -28,7 +28,7 @@ pub async fn group_join(core: Data<Core>, client: Client, group: InPath, signed:
     responses((status = 200)),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "UnknownGroup", "NotMember", "OwnerCannotQuit"]))))]
 pub async fn group_quit(core: Data<Core>, client: Client, group: InPath, signed: Signed) -> HandledC {
-    let who = core.credentials.check(&signed.credential, client.address).await?;
+    let who = core.caller(&signed.credential, client.address).await?;
     core.quit_group(&who, group.0).await?;
     Ok(Reply::done())
 }
@@ -39,7 +39,7 @@ pub async fn group_quit(core: Data<Core>, client: Client, group: InPath, signed:
     responses((status = 200)),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter"]))))]
 pub async fn group_sync(core: Data<Core>, client: Client, signed: Signed) -> HandledC {
-    let who = core.credentials.check(&signed.credential, client.address).await?;
+    let who = core.caller(&signed.credential, client.address).await?;
     core.sync_groups(&who).await?;
     Ok(Reply::done())
 }

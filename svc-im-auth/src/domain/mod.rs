@@ -20,7 +20,7 @@ pub use tokens::{Issued, TokenKeys};
 use crate::settings::ImAuthSettings;
 use crate::sockets::Sockets;
 use crate::store::accounts::AccountRow;
-use service_kit::auth::{Credentials, Lockout, Passwords};
+use service_kit::auth::{Credential, Credentials, Lockout, Passwords};
 use service_kit::clock::Clock;
 use service_kit::copies::Copies;
 use service_kit::db::Db;
@@ -30,8 +30,9 @@ use service_kit::presence::Presence;
 use service_kit::settings::{App, Apps};
 use service_kit::state::State;
 use service_kit::{Code, Error, Result};
-use shared_models::internal::AccountKey;
+use shared_models::internal::{AccountKey, Identity};
 use shared_models::{Profile, Uid};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The service's parts, shared by all handlers. Cheap to clone.
@@ -118,9 +119,17 @@ impl Core {
         })))
     }
 
-    /// The app whose AppServer secret this is (family B).
+    /// The app whose AppServer secret this is (family B), and whose request it is.
     pub fn app_of_secret(&self, secret: &str) -> Result<&Arc<App>> {
-        self.apps.by_secret(secret).ok_or_else(|| Code::NotAuthorized.into())
+        let app = self.apps.by_secret(secret).ok_or(Code::NotAuthorized)?;
+        app.admit()?;
+        Ok(app)
+    }
+
+    /// Who calls; of family C, and so of the system app, whose request it is.
+    pub async fn caller(&self, credential: &Credential, address: IpAddr) -> Result<Identity> {
+        self.apps.system().admit()?;
+        self.credentials.check(credential, address).await
     }
 
     pub fn system_key(&self, uid: Uid) -> AccountKey {

@@ -85,6 +85,7 @@ pub async fn cmd(
     params: Params<RetReason, Map<String, Value>>,
 ) -> HandledC<CmdResponse> {
     let params = params.into_inner();
+    core.apps.system().admit()?;
     let answer = match params.get("cmd").and_then(Value::as_str) {
         Some("get_userinfo") => CmdResponse::Info(get_userinfo(&core, &links, params::typed(params)?).await?),
         Some("reg_user") => {

@@ -42,7 +42,7 @@ pub struct UserTokenResponse {
         "fYFO429vmoFQ0DButRaXStAsHUJMj7YH5n0doxN8TQmLggkgGKPwMt7Vn9XEzapD/0YrepuLnmECETGdwNAT+7Oxjg/xj0sI"}))),
     extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "ProviderAway"]))))]
 pub async fn user_get_token(core: Data<Core>, client: Client, signed: TokenRequest) -> HandledC<UserTokenResponse> {
-    let who = core.credentials.check(&signed.credential, client.address).await?;
+    let who = core.caller(&signed.credential, client.address).await?;
     let key = AccountKey { app_id: who.app_id, uid: who.uid };
     let issued = core.issue_token(key, signed.more.platform(), false).await?;
     Ok(Reply::new(UserTokenResponse { token: issued.token }))
@@ -68,7 +68,7 @@ pub async fn customer_service_get_info(
     client: Client,
     signed: TokenRequest,
 ) -> HandledC<CustomerServiceResponse> {
-    let who = core.credentials.check(&signed.credential, client.address).await?;
+    let who = core.caller(&signed.credential, client.address).await?;
     let desk = core.apps.system().customer_service.clone().ok_or(Code::NoCustomerService)?;
     let key = AccountKey { app_id: who.app_id, uid: who.uid };
     let issued = core.issue_token(key, signed.more.platform(), true).await?;

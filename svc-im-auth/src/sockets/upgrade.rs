@@ -3,25 +3,21 @@
 use super::session;
 use crate::domain::{Core, SocketRequest};
 use actix_codec::Framed;
-use actix_http::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
-use actix_http::{HttpMessage, Method, Request, StatusCode, h1, ws};
+use actix_http::header::{CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use actix_http::{HttpMessage, Method, Request, h1, ws};
 use actix_rt::net::TcpStream;
 use service_kit::client::Client;
 use service_kit::params;
-use service_kit::server::{AccessLine, Context, Upgrade};
+use service_kit::server::{AccessLine, Context, Upgrade, decline};
 use service_kit::wire::{Dialect, FAILURE_HEADER};
 use service_kit::{Code, Error, Kind, Result, log as kit_log};
 use std::borrow::Cow;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use std::time::Instant;
+use tokio::io::AsyncWriteExt;
 
 const PATH: &str = "/ws";
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Takes requests that ask for an upgrade, on every worker.
 pub fn upgrade(core: Core, context: Context) -> impl Fn() -> Upgrade + Clone + Send + 'static {
@@ -85,7 +81,7 @@ async fn accept(core: Core, context: Context, req: Request, framed: Framed<TcpSt
             }
             context.failed(Dialect::ErrCodeMsg, error.code());
             tell(status, error.code().name());
-            let _ = timeout(LINGER, refuse(&mut stream, status, &error, req.path())).await;
+            let _ = refuse(&mut stream, status, &error, req.path()).await;
         }
     }
 }
@@ -123,21 +119,9 @@ fn status_of(error: &Error, path: &str) -> u16 {
 
 async fn refuse(stream: &mut TcpStream, status: u16, error: &Error, path: &str) -> io::Result<()> {
     let (body, content_type) = Dialect::of_path(path).failure(error);
-    let reason = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or_default();
-    let mut head = format!("HTTP/1.1 {status} {reason}\r\nconnection: close\r\n");
-    let mut field = |name: &str, value: &HeaderValue| {
-        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
-    };
-    field(CONTENT_TYPE.as_str(), &HeaderValue::from_static(content_type));
-    field(CONTENT_LENGTH.as_str(), &HeaderValue::from(body.len()));
-    if error.kind().is_fault() {
-        field(FAILURE_HEADER.as_str(), &HeaderValue::from(error.kind().status()));
-    }
-    stream.write_all(format!("{head}\r\n{body}").as_bytes()).await?;
-    stream.shutdown().await?;
-    let mut rest = [0; 1024];
-    while stream.read(&mut rest).await? > 0 {}
-    Ok(())
+    let failure = error.kind().is_fault().then(|| (FAILURE_HEADER, HeaderValue::from(error.kind().status())));
+    let fields = [(CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().chain(failure);
+    decline(stream, status, fields, &body).await
 }
 
 #[cfg(test)]

@@ -74,12 +74,15 @@ impl Core {
         Self(Arc::new(parts))
     }
 
-    /// The app of a request: the system app where none is named.
+    /// The app whose request it is: the system app where none is named.
     pub fn app(&self, app_id: Option<&str>) -> Result<Arc<App>> {
-        match app_id.filter(|id| !id.is_empty()) {
-            None => Ok(self.apps.system().clone()),
-            Some(id) => self.apps.by_id(id).cloned().ok_or_else(|| Error::new(Code::UnknownApp, "app_id: no such app")),
-        }
+        let unknown = || Error::new(Code::UnknownApp, "app_id: no such app");
+        let app = match app_id.filter(|id| !id.is_empty()) {
+            None => self.apps.system(),
+            Some(id) => self.apps.by_id(id).ok_or_else(unknown)?,
+        };
+        app.admit()?;
+        Ok(app.clone())
     }
 
     fn system_key(&self, uid: Uid) -> AccountKey {
