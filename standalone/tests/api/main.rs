@@ -52,6 +52,7 @@ mod presence;
 mod presence_random;
 mod presence_redis;
 mod process;
+mod profiles;
 mod rongcloud;
 mod s3;
 mod schema;
