@@ -246,6 +246,7 @@ impl ProfileView {
         let stored = |e: String| Error::internal(format!("a stored account has a bad key: {e}"));
         let is_system = row.app_id == self.system_app.as_str();
         Ok(Profile {
+            revision: row.revision,
             app_id: AppId::new(row.app_id.as_str()).map_err(stored)?,
             uid: Uid::new(row.uid.as_str()).map_err(stored)?,
             name: row.name.clone(),
