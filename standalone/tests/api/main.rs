@@ -59,4 +59,5 @@ mod schema;
 mod socket;
 mod stack;
 mod tokens;
+mod tokens_many;
 mod tusers;
