@@ -97,7 +97,7 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
     let builder = listen_internal(&spec, builder, listeners.internal, |_| {}).map_err(Error::internal)?;
 
     Ok(Running::start(builder.run(), addresses, &spec)
-        .before_stop(move || async move { shared.sockets.close().await })
+        .before_stop(move |_| async move { shared.sockets.close().await })
         .after_stop(move || async move { drop((keeper, documents)) }))
 }
 

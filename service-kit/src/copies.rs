@@ -2,17 +2,25 @@
 //! after 5 s by themselves, filled in only where there is none.
 //!
 //! Where a copy could not be overwritten this process knows that there may be an old one, and believes none until
-//! the old one must have ended; so the process that made a change never sees it undone.
+//! the old one must have ended; so the process that made a change never sees it undone. Changes of one thing come here
+//! in any order: a copy that tells its revision ([`REVISION`]) is not overwritten by one of an earlier.
 
-use crate::state::State;
+use crate::error::Result;
+use crate::state::{State, Terms};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+pub use crate::state::REVISION;
 
 /// A copy's life: none is ever staler than this, whatever happens to the store.
 pub const COPY_TTL: Duration = Duration::from_secs(5);
 
-/// What was read longer ago than this may be older than a change whose overwritten copy is about to end.
-const FILL_WITHIN: Duration = Duration::from_secs(1);
+/// What was read longer ago than this may be older than a change whose overwritten copy is about to end; and a change
+/// that was made longer ago may not be the last.
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// Copies in one step of the store, which does nothing else meanwhile.
+const AT_ONCE: usize = 500;
 
 /// Cheap to clone; all clones know of the same failures.
 #[derive(Clone)]
@@ -44,22 +52,28 @@ impl Copies {
 
     /// Copies of what was read from the database, by a read that began at `as_of`; a copy that is there is newer.
     pub async fn fill<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)], as_of: Instant) {
-        if !entries.is_empty() && as_of.elapsed() < FILL_WITHIN {
+        for entries in entries.chunks(AT_ONCE) {
             // Without them everything is right, only slower.
-            let _ = self.0.state.set_many_new(entries, COPY_TTL).await;
+            if as_of.elapsed() > WITHIN || self.put(entries, as_of, false).await.is_err() {
+                return;
+            }
         }
     }
 
     /// After a change, before its answer.
     pub async fn overwrite<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)]) {
-        for entries in entries.chunks(1000) {
-            if let Err(e) = self.0.state.set_many(entries, COPY_TTL).await {
+        for entries in entries.chunks(AT_ONCE) {
+            if let Err(e) = self.put(entries, Instant::now(), true).await {
                 log::warn!("copies could not be overwritten; others may see old ones for up to 5 s: {}", e.chain());
                 let until = Instant::now() + COPY_TTL;
                 *self.0.doubted_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
                 return;
             }
         }
+    }
+
+    async fn put<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)], as_of: Instant, over: bool) -> Result<()> {
+        self.0.state.put_copies(entries, as_of, Terms { over, within: WITHIN, life: COPY_TTL }).await
     }
 
     fn are_doubted(&self) -> bool {

@@ -18,6 +18,9 @@ use tokio::sync::watch;
 
 /// Older entries of this process are looked up again.
 const FRESH: Duration = Duration::from_secs(2);
+/// What is this old is known by no copy any more: what is found now counts, also where its revision is an earlier one
+/// (a database that was set back).
+const FORGOTTEN: Duration = Duration::from_secs(8);
 /// Another caller's look-up of the same profile is waited for at most so long.
 const WAIT: Duration = Duration::from_secs(2);
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
@@ -58,6 +61,16 @@ struct Entry {
     profile: Option<Arc<Profile>>,
     /// When the look-up that brought it began, or the change was made.
     as_of: Instant,
+}
+
+impl Entry {
+    /// Whether what came later is older than this: a copy of before a change.
+    fn outdates(&self, brought: Option<&Arc<Profile>>) -> bool {
+        let revision = |profile: Option<&Arc<Profile>>| profile.map(|p| p.revision);
+        let (known, brought) = (revision(self.profile.as_ref()), revision(brought));
+        // 0: an earlier version of svc-im-auth does not tell.
+        known > brought && brought != Some(0) && self.as_of.elapsed() < FORGOTTEN
+    }
 }
 
 impl Directory {
@@ -138,8 +151,12 @@ impl Directory {
     /// What another service answered to a change of ours: this process sees it at once.
     pub fn learn(&self, profile: Profile) {
         let key = AccountKey { app_id: profile.app_id.clone(), uid: profile.uid.clone() };
-        let entry = Entry { profile: Some(Arc::new(profile)), as_of: Instant::now() };
-        self.near().entries.put(key, entry);
+        let profile = Some(Arc::new(profile));
+        let mut near = self.near();
+        // Of changes at the same time the answer to the earlier may come later.
+        if near.entries.peek(&key).is_none_or(|known| !known.outdates(profile.as_ref())) {
+            near.entries.put(key, Entry { profile, as_of: Instant::now() });
+        }
     }
 
     /// What is at hand, what this caller is to look up, and whose look-ups to wait for.
@@ -203,8 +220,10 @@ impl Directory {
         let mut near = self.near();
         for (key, profile) in &mut brought {
             match near.entries.peek(key) {
-                // A change of this process's own came after this look-up began.
-                Some(newer) if newer.as_of > flight.began => profile.clone_from(&newer.profile),
+                // A change of this process's own came after this look-up began, or is not in what it found.
+                Some(newer) if newer.as_of > flight.began || newer.outdates(profile.as_ref()) => {
+                    profile.clone_from(&newer.profile);
+                }
                 _ => {
                     let entry = Entry { profile: profile.clone(), as_of: flight.began };
                     near.entries.put(key.clone(), entry);

@@ -46,6 +46,10 @@ impl Serialize for Gender {
 /// What others see of an account, and the version of its credentials. Held by the profile directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
+    /// Grows with every change, so that the later of two is told from the earlier; 0: unknown. The first field: a copy
+    /// begins with it (`service_kit::state::REVISION`).
+    #[serde(default)]
+    pub revision: i64,
     pub app_id: AppId,
     pub uid: Uid,
     pub name: String,

@@ -67,7 +67,7 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
         None::<fn() -> Upgrade>,
     )
     .map_err(Error::internal)?;
-    Ok(running.before_stop(move || async move { sweep.abort() }).after_stop(move || async move {
+    Ok(running.before_stop(move |_| async move { sweep.abort() }).after_stop(move || async move {
         outbox.stop().await;
         db.close().await;
     }))

@@ -1,6 +1,7 @@
 //! svc-im-auth, the identity core: accounts, passwords, tokens, presence (document 002, identity part of 003).
 //!
-//! Owns the tables `accounts` and `tokens`, and of the state store the keys of `cache`.
+//! Owns the tables `accounts`, `tokens`, `provider_users`, `operations`, `outbox` and `outbox_lanes`, and of the state
+//! store the keys of `cache` and those of presence (`service_kit::presence`).
 
 mod api;
 mod cache;

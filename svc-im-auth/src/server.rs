@@ -5,6 +5,7 @@ use crate::settings::ImAuthSettings;
 use crate::{api, metrics, routes, sockets, store};
 use service_kit::db::Db;
 use service_kit::media::{LinkBase, MediaStore};
+use service_kit::presence::Presence;
 use service_kit::server::{Running, serve};
 use service_kit::service::{Base, Environment, open_database};
 use service_kit::settings::{Apps, Common};
@@ -12,8 +13,14 @@ use service_kit::state::State;
 use service_kit::{Code, Error, Result};
 use std::time::Duration;
 
-/// Sockets that are told to close have so long.
+/// Sockets that are told to close have so long, where there is time.
 const SOCKETS_END: Duration = Duration::from_secs(8);
+
+/// Of the time that is `left`, so much for sockets that their peers have yet to leave: presence comes after them, and
+/// all of these users would be online for another lease without it.
+fn for_sockets(left: Duration) -> Duration {
+    SOCKETS_END.min(left.saturating_sub(Presence::DRAIN))
+}
 
 /// Starts the service as a process of its own.
 pub async fn start(common: Common, settings: ImAuthSettings) -> Result<Running> {
@@ -44,8 +51,8 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
     )
     .map_err(Error::internal)?;
     Ok(running
-        .before_stop(move || async move {
-            ending.sockets.close_all(SOCKETS_END).await;
+        .before_stop(move |left| async move {
+            ending.sockets.close_all(for_sockets(left)).await;
             ending.presence.drain().await;
             sweep.abort();
             look.abort();
@@ -71,4 +78,16 @@ pub async fn admin(common: &Common, settings: &ImAuthSettings) -> Result<Admin> 
         _ => Some(State::open(&common.state).await.map_err(wrong)?),
     };
     Ok(Admin::new(database(common, settings).await?, apps, settings, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_sockets_leaves_presence_its_time() {
+        for (left, sockets) in [(21, 8), (14, 8), (9, 3), (6, 0), (0, 0)] {
+            assert_eq!(for_sockets(Duration::from_secs(left)), Duration::from_secs(sockets), "{left} s left");
+        }
+    }
 }

@@ -65,7 +65,7 @@ pub async fn start_in(common: Common, settings: TerminalUserSettings, environmen
         None::<fn() -> Upgrade>,
     )
     .map_err(Error::internal)?;
-    Ok(running.before_stop(move || async move { sweep.abort() }).after_stop(move || async move {
+    Ok(running.before_stop(move |_| async move { sweep.abort() }).after_stop(move || async move {
         outbox.stop().await;
         db.close().await;
     }))

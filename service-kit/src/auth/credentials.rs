@@ -150,7 +150,7 @@ impl Credentials {
     }
 
     async fn recall_token(&self, token: &Secret) -> Result<Option<Identity>> {
-        let Some(key) = self.0.tokens.recall(token.expose()).await? else { return Ok(None) };
+        let Some(key) = self.0.tokens.recall(token.expose()).await else { return Ok(None) };
         let profile = self.0.directory.get(&key).await?;
         Ok(profile.map(|p| Identity {
             app_id: key.app_id,

@@ -15,12 +15,15 @@ use object_store::{BackoffConfig, ClientOptions, GetOptions, ObjectStore, Object
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 /// A caller waits this long in all.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Local files that are read or written at a time.
+const FILES: usize = 4;
 
 /// A reader is given a file in pieces of this size, each asked for when the one before it has gone: S3's answers come
 /// over an unbounded channel (`SpawnedReqwestConnector`), so a slow reader of a whole one would have all of it in
@@ -35,13 +38,30 @@ struct Inner {
     store: Box<dyn ObjectStore>,
     /// Before every name, in a bucket that is shared with others.
     prefix: Path,
-    _network: Option<Network>,
+    threads: Threads,
 }
 
-/// S3's connections live on a runtime of their own: a worker's would take them along when its server ends.
-struct Network(Option<Runtime>);
+/// Files are read and written, and S3's connections live, on a runtime of their own: a worker has two threads for what
+/// blocks, which look up names, and it takes its connections along when its server ends.
+struct Threads(Option<Runtime>);
 
-impl Drop for Network {
+impl Threads {
+    fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(FILES)
+            .thread_name("kith-media")
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> Option<&Handle> {
+        self.0.as_ref().map(Runtime::handle)
+    }
+}
+
+impl Drop for Threads {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
@@ -61,19 +81,15 @@ impl MediaStore {
         let settings = &common.media;
         let fault =
             |what: &str, e: &dyn std::fmt::Display| Error::new(Code::Internal, format!("media.url: {what}: {e}"));
+        let threads = Threads::start().map_err(|e| fault("no thread", &e))?;
         let inner = match settings.url.strip_prefix("s3://") {
             Some(place) => {
                 let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-                let network = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(1)
-                    .thread_name("kith-media")
-                    .enable_all()
-                    .build()
-                    .map_err(|e| fault("no thread", &e))?;
-                let connector = SpawnedReqwestConnector::new(network.handle().clone());
+                let handle = threads.handle().ok_or_else(|| fault("S3", &"no thread"))?;
+                let connector = SpawnedReqwestConnector::new(handle.clone());
                 let store = s3(settings, bucket, connector).map_err(|e| fault("S3", &e))?;
                 let prefix = Path::parse(prefix).map_err(|e| fault("prefix", &e))?;
-                Inner { store: Box::new(store), prefix, _network: Some(Network(Some(network))) }
+                Inner { store: Box::new(store), prefix, threads }
             }
             None => {
                 let folder = match settings.url.strip_prefix("file://") {
@@ -84,7 +100,7 @@ impl MediaStore {
                 std::fs::create_dir_all(&folder).map_err(|e| shown(&e))?;
                 // What was answered is on the disk.
                 let store = LocalFileSystem::new_with_prefix(&folder).map_err(|e| shown(&e))?.with_fsync(true);
-                Inner { store: Box::new(store), prefix: Path::default(), _network: None }
+                Inner { store: Box::new(store), prefix: Path::default(), threads }
             }
         };
         Ok(Self(Arc::new(inner)))
@@ -92,39 +108,56 @@ impl MediaStore {
 
     /// Stores an image, whole or not at all; one that is there already is not written again.
     pub async fn put(&self, image: Image) -> Result<MediaName> {
-        let path = self.path(&image.name);
-        let write = async {
-            let there = self.size(&path).await?;
+        self.there(|store: Self| async move {
+            let path = store.path(&image.name);
+            let there = store.size(&path).await?;
             if there != Some(image.content.len() as u64) {
-                self.0.store.put(&path, image.content.clone().into()).await.map_err(away)?;
+                store.0.store.put(&path, image.content.clone().into()).await.map_err(away)?;
             }
-            Ok(image.name.clone())
-        };
-        in_time(write).await
+            Ok(image.name)
+        })
+        .await
     }
 
     /// A file's size; `None` if there is none.
     pub async fn head(&self, name: &MediaName) -> Result<Option<u64>> {
-        in_time(self.size(&self.path(name))).await
+        let path = self.path(name);
+        self.there(|store: Self| async move { store.size(&path).await }).await
     }
 
     /// A file; `None` if there is none.
     pub async fn get(&self, name: &MediaName) -> Result<Option<Found>> {
         let path = self.path(name);
-        let Some((first, size)) = in_time(self.first_piece(&path)).await? else { return Ok(None) };
-        let store = self.clone();
+        let (store, of) = (self.clone(), path.clone());
+        let found = self.there(|store: Self| async move { store.first_piece(&of).await }).await?;
+        let Some((first, size)) = found else { return Ok(None) };
         let rest = try_unfold(first.len() as u64, move |at| {
             let (store, path) = (store.clone(), path.clone());
             async move {
                 if at >= size {
                     return Ok(None);
                 }
-                let piece = in_time(store.piece(&path, at, size)).await?;
+                let piece = store.there(|store: Self| async move { store.piece(&path, at, size).await }).await?;
                 let next = at + piece.len() as u64;
                 Ok(Some((piece, next)))
             }
         });
         Ok(Some(Found { size, content: once(async { Ok(first) }).chain(rest).boxed() }))
+    }
+
+    /// Does it on the store's own threads, in time.
+    async fn there<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let away = |why: &'static str| Err(Error::from(Code::Unreachable).because(why));
+        let Some(threads) = self.0.threads.handle() else { return away("the media store is closed") };
+        match tokio::time::timeout(TIMEOUT, threads.spawn(work(self.clone()))).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_stopped)) => away("the media store broke off"),
+            Err(_late) => away("the media store did not answer in time"),
+        }
     }
 
     /// Where a file begins, and its size: all of a small one in one question.
@@ -187,9 +220,4 @@ fn s3(settings: &MediaSettings, bucket: &str, connector: SpawnedReqwestConnector
 
 fn away(e: object_store::Error) -> Error {
     Error::from(Code::Unreachable).because(e)
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = || Error::from(Code::Unreachable).because("the media store did not answer in time");
-    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| Err(late()))
 }

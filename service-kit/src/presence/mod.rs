@@ -31,6 +31,8 @@ use view::View;
 const OPENING: Duration = Duration::from_secs(1);
 /// How long a node that leaves tries to write that its sockets are gone.
 const LEAVING: Duration = Duration::from_secs(5);
+/// How long it then tries to take itself out.
+const LEFT: Duration = Duration::from_secs(1);
 
 /// Names a socket within the process; the caller's choice, never used twice.
 pub type ConnId = u64;
@@ -227,7 +229,10 @@ impl Presence {
         }
     }
 
-    /// Leaves cleanly: no socket of this node is online any more, none can be opened. At most some 5 s.
+    /// [`drain`](Self::drain) takes no longer.
+    pub const DRAIN: Duration = LEAVING.saturating_add(LEFT);
+
+    /// Leaves cleanly: no socket of this node is online any more, none can be opened.
     pub async fn drain(&self) {
         let node = match &self.0.kind {
             Kind::Shared { node, .. } => node,
@@ -239,11 +244,7 @@ impl Presence {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         node.leaving.cancel();
-        let _ = tokio::time::timeout(
-            Duration::from_secs(1),
-            node.watch_lease().wait_for(|lease| lease.phase == Phase::Left),
-        )
-        .await;
+        let _ = tokio::time::timeout(LEFT, node.watch_lease().wait_for(|lease| lease.phase == Phase::Left)).await;
     }
 
     pub fn stats(&self) -> PresenceStats {

@@ -176,7 +176,8 @@ impl Spec {
             .disable_signals()
             .max_concurrent_connections(MAX_CONNECTIONS)
             .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
-            // Nothing of ours blocks on actix's pool (`clippy.toml`); it serves name look-ups only.
+            // Nothing of ours blocks on the workers' own pools (`clippy.toml`, `media::MediaStore`); they serve name
+            // look-ups only.
             .worker_max_blocking_threads(2);
         match self.workers {
             0 => builder,

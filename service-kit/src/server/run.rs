@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 type Step = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()>>;
+/// The same, told how much time is left.
+type TimedStep = Box<dyn FnOnce(Duration) -> LocalBoxFuture<'static, ()>>;
 
 /// A running server. Dropping it does not stop the server; [`Running::stop`] does.
 pub struct Running {
@@ -23,7 +25,7 @@ pub struct Running {
     metrics: Option<Metrics>,
     handle: ServerHandle,
     server: JoinHandle<io::Result<()>>,
-    before_stop: Vec<Step>,
+    before_stop: Vec<TimedStep>,
     after_stop: Vec<Step>,
 }
 
@@ -50,9 +52,13 @@ impl Deadline {
         Self(self.0.checked_sub(time).unwrap_or(self.0))
     }
 
+    fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
     /// Half of what is left.
     fn half(self) -> Self {
-        Self::after(self.0.saturating_duration_since(Instant::now()) / 2)
+        Self::after(self.left() / 2)
     }
 }
 
@@ -87,10 +93,11 @@ impl Running {
         self.metrics.clone()
     }
 
-    /// Done after the drain, before what runs is waited for: close long-lived connections here.
+    /// Done after the drain, before what runs is waited for: close long-lived connections here. Steps are told how much
+    /// time is left, after which they are cut off.
     #[must_use]
-    pub fn before_stop<F: Future<Output = ()> + 'static>(mut self, step: impl FnOnce() -> F + 'static) -> Self {
-        self.before_stop.push(Box::new(move || Box::pin(step())));
+    pub fn before_stop<F: Future<Output = ()> + 'static>(mut self, step: impl FnOnce(Duration) -> F + 'static) -> Self {
+        self.before_stop.push(Box::new(move |left| Box::pin(step(left))));
         self
     }
 
@@ -121,7 +128,7 @@ impl Running {
         self.health.drain();
         let serving = deadline.before(FOR_LAST_STEPS);
         for step in self.before_stop {
-            if timeout_at(serving.0, step()).await.is_err() {
+            if timeout_at(serving.0, step(serving.left())).await.is_err() {
                 log::warn!("{}: long-lived connections are cut off", self.name);
             }
         }

@@ -1,7 +1,7 @@
 //! What runs on the connection's thread: connects, watches, subscribes.
 
 use super::channels::Channels;
-use super::link::{ANSWER, Live, Shared, Status};
+use super::link::{ANSWER, Live, ServerClock, Shared, Status};
 use crate::error::Result;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, PushInfo, PushKind};
@@ -55,7 +55,8 @@ impl Keeper {
         let audience = self.shared.channels.watch();
         let mut suspect = self.shared.suspect.subscribe();
         self.follow_audience(&mut connection).await?;
-        let live = Live { connection: connection.clone(), generation };
+        let clock = Arc::new(ServerClock::new(time(&mut connection).await?));
+        let live = Live { connection: connection.clone(), generation, clock: clock.clone() };
         self.shared.status.send_replace(Status::Up(live));
         self.shared.counters.connected();
         if std::mem::take(complained) {
@@ -64,21 +65,22 @@ impl Keeper {
         tokio::select! {
             _ = &mut driver.0 => Err("connection closed".into()),
             _ = suspect.wait_for(|&s| s >= generation) => Err(Silent.into()),
-            end = self.tend(&mut connection, audience) => end,
+            end = self.tend(&mut connection, audience, &clock) => end,
         }
     }
 
-    /// Sees whether an idle connection still works, and to the subscriptions.
+    /// Sees whether an idle connection still works, what time it is there, and to the subscriptions.
     async fn tend(
         &self,
         connection: &mut MultiplexedConnection,
         mut audience: watch::Receiver<u64>,
+        clock: &ServerClock,
     ) -> Result<std::convert::Infallible, Failed> {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = heartbeat.tick() => timeout(ANSWER, redis::cmd("PING").exec_async(connection)).await??,
+                _ = heartbeat.tick() => clock.set(time(connection).await?),
                 changed = audience.changed() => changed?,
             }
             self.follow_audience(connection).await?;
@@ -110,6 +112,12 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// The server's clock, in ms since 1970.
+async fn time(connection: &mut MultiplexedConnection) -> Result<i64, Failed> {
+    let (seconds, micros): (i64, i64) = timeout(ANSWER, redis::cmd("TIME").query_async(connection)).await??;
+    Ok(seconds * 1000 + micros / 1000)
 }
 
 /// Why there is no connection, for the log.

@@ -11,6 +11,7 @@ use crate::error::{Code, Error, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{ConnectionAddr, ErrorKind, RedisResult, ServerErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -71,6 +72,39 @@ pub(crate) struct Live {
     pub connection: MultiplexedConnection,
     /// Rises with every connection: what was read in one generation says nothing about the server of the next.
     pub generation: u64,
+    pub clock: Arc<ServerClock>,
+}
+
+/// What time it is on the server, by this process's own clock: never later than it really is.
+pub(crate) struct ServerClock {
+    since: Instant,
+    /// The server's time (ms since 1970) at `since`.
+    then: AtomicI64,
+}
+
+impl ServerClock {
+    /// `millis` is what the server just answered; it was at most so late there when it said so.
+    pub fn new(millis: i64) -> Self {
+        Self { since: Instant::now(), then: AtomicI64::new(millis) }
+    }
+
+    /// The same of a later answer: clocks drift, and are set.
+    pub fn set(&self, millis: i64) {
+        self.then.store(millis - self.since_start(Instant::now()), Ordering::Relaxed);
+    }
+
+    pub fn at(&self, moment: Instant) -> i64 {
+        self.then.load(Ordering::Relaxed) + self.since_start(moment)
+    }
+
+    /// Negative before the start.
+    fn since_start(&self, moment: Instant) -> i64 {
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4);
+        match moment.checked_duration_since(self.since) {
+            Some(after) => millis(after),
+            None => -millis(self.since.duration_since(moment)),
+        }
+    }
 }
 
 impl Drop for Handle {

@@ -1,7 +1,8 @@
 //! The store within one process. Everything expires as in Redis, and memory stays bounded by what is still valid.
 
 use super::channels::{Channels, Subscription};
-use super::{MAX_EVENTS, Swapped};
+use super::{MAX_EVENTS, REVISION, Swapped, Terms, too_late};
+use crate::error::Result;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,6 +75,11 @@ impl Events {
     }
 }
 
+fn revision(copy: &str) -> u64 {
+    let number = copy.strip_prefix(REVISION).and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    number.and_then(|n| n.parse().ok()).unwrap_or_default()
+}
+
 impl MemoryStore {
     fn shard(&self, key: &str) -> MutexGuard<'_, Shard> {
         let index = self.hasher.hash_one(key) as usize & (SHARDS - 1);
@@ -92,15 +98,30 @@ impl MemoryStore {
         self.shard(key).set(key, value, ttl, Instant::now());
     }
 
-    pub fn set_many<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)], ttl: Duration) {
-        for (key, value) in entries {
-            self.set(key.as_ref(), value.as_ref(), ttl);
-        }
+    pub fn set_new(&self, key: &str, value: &str, ttl: Duration) -> bool {
+        self.swap(key, None, value, ttl) == Swapped::Done
     }
 
-    pub fn set_many_new<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)], ttl: Duration) -> Vec<bool> {
-        let set_new = |key: &str, value: &str| self.swap(key, None, value, ttl) == Swapped::Done;
-        entries.iter().map(|(key, value)| set_new(key.as_ref(), value.as_ref())).collect()
+    pub fn put_copies<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        copies: &[(K, V)],
+        as_of: Instant,
+        terms: Terms,
+    ) -> Result<()> {
+        for (key, copy) in copies {
+            let (key, copy, now) = (key.as_ref(), copy.as_ref(), Instant::now());
+            let age = now.duration_since(as_of);
+            if age > terms.within {
+                return Err(too_late());
+            }
+            let mut shard = self.shard(key);
+            let found = shard.get(key, now);
+            let may = found.is_none_or(|found| terms.over && revision(found) <= revision(copy));
+            if may {
+                shard.set(key, copy, terms.life.saturating_sub(age), now);
+            }
+        }
+        Ok(())
     }
 
     pub fn delete(&self, key: &str) {

@@ -15,12 +15,12 @@ pub use channels::{Notice, Subscription};
 pub(crate) use link::{Again, Link, Live, Status};
 pub use stats::StateStats;
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::settings::StateSettings;
 use memory::MemoryStore;
 use redis::RedisStore;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Events kept of one key; [`State::count`] goes no further.
 pub const MAX_EVENTS: usize = 1000;
@@ -31,6 +31,22 @@ pub enum Swapped {
     Done,
     /// Nothing was changed: this stood there.
     Found(Option<String>),
+}
+
+/// On what terms copies are put.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Over what is there, unless that is of a later revision; otherwise only where there is nothing.
+    pub over: bool,
+    pub within: Duration,
+    pub life: Duration,
+}
+
+/// What a value begins with that has a revision; a number follows. One that begins otherwise is of revision 0.
+pub const REVISION: &str = r#"{"revision":"#;
+
+fn too_late() -> Error {
+    Error::from(Code::Unreachable).because("the copies came too late")
 }
 
 /// The state store. Cheap to clone, usable from every runtime of the process; the connection ends with the last clone.
@@ -85,23 +101,23 @@ impl State {
         on_store!(self, s => s.set(key, value, ttl))
     }
 
-    /// In one round trip, each by itself: others may see some of them first.
-    pub async fn set_many<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)], ttl: Duration) -> Result<()> {
-        on_store!(self, s => s.set_many(entries, ttl))
-    }
-
     /// Sets only what is not there; false where something was.
     pub async fn set_new(&self, key: &str, value: &str, ttl: Duration) -> Result<bool> {
-        Ok(self.set_many_new(&[(key, value)], ttl).await?.first().copied().unwrap_or_default())
+        on_store!(self, s => s.set_new(key, value, ttl))
     }
 
-    /// [`set_new`](Self::set_new) for each, in one round trip.
-    pub async fn set_many_new<K: AsRef<str>, V: AsRef<str>>(
+    /// Puts copies of what was true at `as_of`, all in one step, and only as long as that is not longer ago than
+    /// `terms.within`: a command that lay in a frozen server comes too late. They end `terms.life` after `as_of`.
+    pub async fn put_copies<K: AsRef<str>, V: AsRef<str>>(
         &self,
-        entries: &[(K, V)],
-        ttl: Duration,
-    ) -> Result<Vec<bool>> {
-        on_store!(self, s => s.set_many_new(entries, ttl))
+        copies: &[(K, V)],
+        as_of: Instant,
+        terms: Terms,
+    ) -> Result<()> {
+        match &self.0 {
+            Store::Redis(s) => s.put_copies(copies, as_of, terms).await,
+            Store::Memory(s) => s.put_copies(copies, as_of, terms),
+        }
     }
 
     pub async fn delete(&self, key: &str) -> Result<()> {

@@ -1,13 +1,13 @@
 //! The store's operations in Redis commands and scripts.
 
 use super::channels::{Channels, Subscription};
-use super::link::{Again, Link, Status};
+use super::link::{Again, Link, Live, Status};
 use super::stats::StateStats;
-use super::{MAX_EVENTS, Swapped, millis};
+use super::{MAX_EVENTS, REVISION, Swapped, Terms, millis, too_late};
 use crate::error::Result;
-use redis::{IntoConnectionInfo, ProtocolVersion, Script, cmd, pipe};
+use redis::{IntoConnectionInfo, ProtocolVersion, Script, cmd};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) struct RedisStore {
     link: Link,
@@ -26,6 +26,31 @@ static SWAP: LazyLock<Script> = LazyLock::new(|| {
         end
         return {found}",
     )
+});
+
+/// KEYS: the copies'. ARGV: since when they are true, within what time they may be put and how long they last after
+/// that (ms, the first by the server's clock), 1 to put them over others, then the copies. Answers 0 where it is too
+/// late: the server was frozen while the command lay in it.
+static PUT: LazyLock<Script> = LazyLock::new(|| {
+    let revision = format!("^{REVISION}(%d+)");
+    Script::new(&format!(
+        "local t = redis.call('TIME')
+        local age = t[1] * 1000 + math.floor(t[2] / 1000) - ARGV[1]
+        if age > tonumber(ARGV[2]) then return 0 end
+        -- Less than nothing if the clock was set back meanwhile.
+        local life = ARGV[3] - math.max(age, 0)
+        local function revision(copy) return tonumber(string.match(copy, '{revision}') or 0) end
+        for i, key in ipairs(KEYS) do
+            local copy = ARGV[i + 4]
+            if ARGV[4] == '0' then
+                redis.call('SET', key, copy, 'NX', 'PX', life)
+            else
+                local found = redis.call('GET', key)
+                if not found or revision(found) <= revision(copy) then redis.call('SET', key, copy, 'PX', life) end
+            end
+        end
+        return 1"
+    ))
 });
 
 /// KEYS: one per counter. ARGV: window in µs, most events to keep, name of the event. By the server's time, so that
@@ -86,10 +111,6 @@ impl RedisStore {
         self.link.run(again, async |mut live| command.query_async(&mut live.connection).await).await
     }
 
-    async fn run_all<T: redis::FromRedisValue>(&self, again: Again, commands: &redis::Pipeline) -> Result<T> {
-        self.link.run(again, async |mut live| commands.query_async(&mut live.connection).await).await
-    }
-
     async fn run_script<T: redis::FromRedisValue>(
         &self,
         again: Again,
@@ -120,31 +141,31 @@ impl RedisStore {
         self.run(Again::Yes, cmd("SET").arg(self.key(key)).arg(value).arg("PX").arg(millis(ttl))).await
     }
 
-    pub async fn set_many<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)], ttl: Duration) -> Result<()> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let mut sets = pipe();
-        for (key, value) in entries {
-            sets.cmd("SET").arg(self.key(key.as_ref())).arg(value.as_ref()).arg("PX").arg(millis(ttl)).ignore();
-        }
-        self.run_all(Again::Yes, &sets).await
+    pub async fn set_new(&self, key: &str, value: &str, ttl: Duration) -> Result<bool> {
+        let mut set = cmd("SET");
+        set.arg(self.key(key)).arg(value).arg("NX").arg("PX").arg(millis(ttl));
+        Ok(self.run::<Option<String>>(Again::No, &set).await?.is_some())
     }
 
-    pub async fn set_many_new<K: AsRef<str>, V: AsRef<str>>(
+    pub async fn put_copies<K: AsRef<str>, V: AsRef<str>>(
         &self,
-        entries: &[(K, V)],
-        ttl: Duration,
-    ) -> Result<Vec<bool>> {
-        if entries.is_empty() {
-            return Ok(Vec::new());
+        copies: &[(K, V)],
+        as_of: Instant,
+        terms: Terms,
+    ) -> Result<()> {
+        if copies.is_empty() {
+            return Ok(());
         }
-        let mut sets = pipe();
-        for (key, value) in entries {
-            sets.cmd("SET").arg(self.key(key.as_ref())).arg(value.as_ref()).arg("NX").arg("PX").arg(millis(ttl));
-        }
-        let answers: Vec<Option<String>> = self.run_all(Again::No, &sets).await?;
-        Ok(answers.iter().map(Option::is_some).collect())
+        let put = async |mut live: Live| {
+            let mut script = PUT.arg(live.clock.at(as_of));
+            script.arg(millis(terms.within)).arg(millis(terms.life)).arg(u8::from(terms.over));
+            for (key, copy) in copies {
+                script.key(self.key(key.as_ref())).arg(copy.as_ref());
+            }
+            script.invoke_async::<bool>(&mut live.connection).await
+        };
+        let in_time = self.link.run(Again::Yes, put).await?;
+        if in_time { Ok(()) } else { Err(too_late()) }
     }
 
     pub async fn delete(&self, key: &str) -> Result<()> {

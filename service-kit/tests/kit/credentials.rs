@@ -1,13 +1,18 @@
 //! The credential check against a svc-im-auth that is away, and calls that are repeated.
 
-use service_kit::auth::{Credential, Credentials, Lockout};
+use futures_util::future::BoxFuture;
+use service_kit::auth::{Credential, Credentials, LIVE, Lockout, Verifier, token_state_key};
+use service_kit::clock::Clock;
 use service_kit::directory::Directory;
 use service_kit::internal::InternalClient;
 use service_kit::settings::List;
 use service_kit::state::State;
-use service_kit::{Code, Secret};
-use shared_models::{AppId, Uid};
+use service_kit::{Code, Result, Secret};
+use shared_models::internal::{Identity, VerifiedToken, VerifyPasswordRequest, VerifyTokenRequest};
+use shared_models::{AppId, Stamp, Uid};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -84,4 +89,38 @@ async fn a_check_whose_answer_was_lost_is_the_same_attempt_again_and_another_che
     assert_eq!(heard[0], heard[1]);
     assert_eq!(attempt(0).len(), 32);
     assert_ne!(attempt(0), attempt(2));
+}
+
+/// Keeps one token, good until then (Unix seconds).
+#[derive(Clone)]
+struct Keeper(Arc<AtomicI64>);
+
+impl Verifier for Keeper {
+    fn password(&self, _: VerifyPasswordRequest) -> BoxFuture<'_, Result<Identity>> {
+        Box::pin(async { Err(Code::WrongCredentials.into()) })
+    }
+
+    fn token(&self, _: VerifyTokenRequest) -> BoxFuture<'_, Result<VerifiedToken>> {
+        let (app_id, uid) = (AppId::new("kith").unwrap(), Uid::new("alice").unwrap());
+        let identity = Identity { app_id, uid, is_admin: false, credential_version: 0 };
+        let expires_at = self.0.load(Ordering::Relaxed);
+        Box::pin(async move { Ok(VerifiedToken { identity, id: "t".into(), expires_at }) })
+    }
+}
+
+/// RongCloud gives the same text again as long as it likes.
+#[tokio::test]
+async fn a_token_renewed_under_the_same_text_counts_where_it_was_known_before() {
+    let (state, now, until) = (State::memory(), Arc::new(AtomicI64::new(100)), Arc::new(AtomicI64::new(110)));
+    state.set(&token_state_key("t"), LIVE, Duration::from_secs(60)).await.unwrap();
+    let ticks = now.clone();
+    let nobody = InternalClient::new(&List(vec!["http://127.0.0.1:1".into()]), Secret::new("internal"));
+    let (directory, lockout) = (Directory::new(state.clone(), nobody), Lockout::new(state, Vec::new()));
+    let credentials = Credentials::new(AppId::new("kith").unwrap(), lockout, directory, Keeper(until.clone()))
+        .with_clock(Clock::from_fn(move || Stamp(ticks.load(Ordering::Relaxed) * 1000)));
+    let credential = Credential { token: Some(Secret::new("text")), password: None, ..alice("") };
+    credentials.check(&credential, HERE).await.unwrap();
+    now.store(111, Ordering::Relaxed);
+    until.store(200, Ordering::Relaxed);
+    assert_eq!(credentials.check(&credential, HERE).await.unwrap().uid.as_str(), "alice");
 }

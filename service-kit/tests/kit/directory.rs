@@ -28,7 +28,8 @@ const STALE: Duration = Duration::from_millis(2_100);
 struct Upstream(Arc<Inner>);
 
 struct Inner {
-    names: Mutex<HashMap<AccountKey, String>>,
+    /// With their revisions.
+    names: Mutex<HashMap<AccountKey, (String, i64)>>,
     /// The keys of each call.
     calls: Mutex<Vec<Vec<AccountKey>>>,
     /// One permit an answer; as many as it takes, unless a test holds them.
@@ -38,7 +39,7 @@ struct Inner {
 
 impl Upstream {
     fn new(names: &[(&str, &str)]) -> Self {
-        let names = names.iter().map(|(uid, name)| (key(uid), (*name).to_owned())).collect();
+        let names = names.iter().map(|(uid, name)| (key(uid), ((*name).to_owned(), 1))).collect();
         Self(Arc::new(Inner {
             names: Mutex::new(names),
             calls: Mutex::default(),
@@ -61,8 +62,10 @@ impl Upstream {
     }
 
     fn rename(&self, uid: &str, name: &str) -> Profile {
-        self.0.names.lock().unwrap().insert(key(uid), name.to_owned());
-        profile(&key(uid), name)
+        let mut names = self.0.names.lock().unwrap();
+        let revision = names.get(&key(uid)).map_or(1, |(_, revision)| revision + 1);
+        names.insert(key(uid), (name.to_owned(), revision));
+        profile(&key(uid), name, revision)
     }
 
     fn calls(&self) -> Vec<Vec<AccountKey>> {
@@ -91,7 +94,10 @@ impl ProfileSource for Upstream {
             if !reachable {
                 return Err(Code::Unreachable.into());
             }
-            Ok(keys.iter().filter_map(|key| names.get(key).map(|name| profile(key, name))).collect())
+            Ok(keys
+                .iter()
+                .filter_map(|key| names.get(key).map(|(name, revision)| profile(key, name, *revision)))
+                .collect())
         })
     }
 }
@@ -100,8 +106,9 @@ fn key(uid: &str) -> AccountKey {
     AccountKey { app_id: AppId::new("kith").unwrap(), uid: Uid::new(uid).unwrap() }
 }
 
-fn profile(key: &AccountKey, name: &str) -> Profile {
+fn profile(key: &AccountKey, name: &str, revision: i64) -> Profile {
     Profile {
+        revision,
         app_id: key.app_id.clone(),
         uid: key.uid.clone(),
         name: name.to_owned(),
@@ -229,6 +236,45 @@ async fn a_change_of_ones_own_is_seen_at_once_whatever_was_under_way() {
     // Nor is there an old copy of it that would be believed later.
     sleep(STALE).await;
     assert_eq!(name(&directory, "b").await.as_deref(), Some("Bert"));
+}
+
+/// Changes are committed in their order, but told by whoever made them, in any.
+#[tokio::test]
+async fn of_two_changes_the_later_stays_whichever_is_told_last() {
+    let server = RedisServer::start();
+    for state in [State::memory(), State::open(&redis::settings(&server.url())).await.unwrap()] {
+        let upstream = Upstream::new(&[("a", "Anna")]);
+        let here = || Directory::new(state.clone(), upstream.clone());
+        let (mine, other, learning) = (here(), here(), here());
+        let (earlier, later) = (upstream.rename("a", "Anja"), upstream.rename("a", "Anke"));
+        mine.changed(later.clone()).await;
+        mine.changed(earlier.clone()).await;
+        assert_eq!(name(&mine, "a").await.as_deref(), Some("Anke"));
+        other.changed(earlier.clone()).await;
+        assert_eq!(name(&here(), "a").await.as_deref(), Some("Anke"), "for everybody");
+        // An answer to the earlier comes after that to the later.
+        learning.learn(later);
+        learning.learn(earlier);
+        sleep(STALE).await;
+        for directory in [&mine, &other, &learning] {
+            assert_eq!(name(directory, "a").await.as_deref(), Some("Anke"));
+        }
+        assert!(upstream.calls().is_empty(), "the copy is there");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_before_a_change_that_was_learnt_is_not_believed_by_who_learnt_it() {
+    let (state, upstream) = (State::memory(), Upstream::new(&[("a", "Anna")]));
+    let (mine, other) = (Directory::new(state.clone(), upstream.clone()), Directory::new(state, upstream.clone()));
+    // svc-im-auth answered, and could not overwrite the copy.
+    assert_eq!(name(&other, "a").await.as_deref(), Some("Anna"));
+    mine.learn(upstream.rename("a", "Anja"));
+    let since = Instant::now();
+    while since.elapsed() < OTHERS_WITHOUT_REDIS {
+        assert_eq!(name(&mine, "a").await.as_deref(), Some("Anja"), "undone after {:?}", since.elapsed());
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tests of service-kit against real servers: one binary, one file per part.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 
+mod copies;
 mod credentials;
 mod db;
 mod db_ends;

@@ -161,3 +161,21 @@ async fn a_slow_reader_has_no_more_of_a_file_brought_from_s3_than_one_piece() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(relay.answered(), brought);
 }
+
+/// A worker of a server has but two threads for what blocks, and names are looked up on them.
+#[test]
+fn a_folders_files_need_none_of_the_callers_threads() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    let (free, busy) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || busy.recv());
+    runtime.block_on(async {
+        let (media, _folder) = folder();
+        let files = async {
+            let name = put(&media, &image(2 * PIECE)).await;
+            assert_eq!(media.head(&name).await.unwrap(), Some(2 * PIECE as u64));
+            assert_eq!(pieces(media.get(&name).await.unwrap().unwrap()).await.len(), 2);
+        };
+        tokio::time::timeout(Duration::from_secs(5), files).await.expect("threads of its own");
+    });
+    drop(free);
+}

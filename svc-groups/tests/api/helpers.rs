@@ -62,6 +62,7 @@ async fn identity() -> SocketAddr {
     };
     let profiles = move |req: Json<ProfilesRequest>| async move {
         let profile = |uid: Uid| Profile {
+            revision: 0,
             app_id: system(),
             name: format!("Name of {uid}"),
             icon: String::new(),

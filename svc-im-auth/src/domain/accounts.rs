@@ -14,42 +14,22 @@ use shared_models::internal::{AccountInfo, AccountKey, EnsureAccountRequest};
 use shared_models::{AppId, Gender, Platform, Profile, Stamp, Uid};
 use std::collections::{BTreeMap, HashSet};
 
-/// Fields of an account that a caller may set; `None` leaves one as it is.
-#[derive(Default)]
-pub struct UserChanges {
-    pub name: Option<String>,
-    pub icon: Option<String>,
-    pub gender: Option<i32>,
-    pub mobile: Option<String>,
-    pub birth: Option<String>,
-    pub email: Option<String>,
-    pub ex: Option<String>,
-    pub region: Option<String>,
-    pub sign: Option<String>,
-    pub is_admin: Option<bool>,
-    pub is_public_number: Option<bool>,
-    pub expert_status: Option<i64>,
-    pub point: Option<String>,
-    pub yue: Option<i64>,
-    pub jifen: Option<i64>,
-    pub password: Option<String>,
-}
-
 /// A registration by an app server.
 pub struct Registration {
     pub key: AccountKey,
     pub platform: Platform,
-    pub changes: UserChanges,
+    pub changes: Changes,
+    pub password: Option<String>,
 }
 
 impl Core {
     /// Registers an account with its first token. An implicit account becomes a registered one once, and keeps name
     /// and icon where the registration's are empty.
     pub async fn register(&self, registration: Registration) -> Result<Issued> {
-        let Registration { key, platform, changes } = registration;
+        let Registration { key, platform, changes, password } = registration;
         let now = self.clock.now();
-        let mut changes = self.hashed(changes).await?;
-        changes.implicit = Some(false);
+        let password_hash = self.hashed(password).await?;
+        let mut changes = Changes { implicit: Some(false), password_hash, ..changes };
         let row = filled(&key, false, &changes, now);
         changes.name = changes.name.filter(|name| !name.is_empty());
         changes.icon = changes.icon.filter(|icon| !icon.is_empty());
@@ -102,8 +82,8 @@ impl Core {
     }
 
     /// Changes an account, implicit ones too.
-    pub async fn update_user(&self, key: AccountKey, changes: UserChanges) -> Result<()> {
-        let changes = self.hashed(changes).await?;
+    pub async fn update_user(&self, key: AccountKey, changes: Changes, password: Option<String>) -> Result<()> {
+        let changes = Changes { password_hash: self.hashed(password).await?, ..changes };
         let (now, app_id) = (self.clock.now(), key.app_id.clone());
         let account = if self.providers.of(&key.app_id).is_none() {
             self.db.write(move |conn| Ok(store::update_account(conn, &key, &changes, now)?)).await?
@@ -175,30 +155,11 @@ impl Core {
         self.profiles.fetch(keys).await
     }
 
-    async fn hashed(&self, changes: UserChanges) -> Result<Changes> {
-        let password_hash = match &changes.password {
-            None => None,
-            Some(password) => Some(self.passwords.hash(password).await?),
-        };
-        Ok(Changes {
-            implicit: None,
-            name: changes.name,
-            gender: changes.gender,
-            mobile: changes.mobile,
-            birth: changes.birth,
-            email: changes.email,
-            ex: changes.ex,
-            region: changes.region,
-            sign: changes.sign,
-            is_admin: changes.is_admin,
-            is_public_number: changes.is_public_number,
-            expert_status: changes.expert_status,
-            point: changes.point,
-            yue: changes.yue,
-            jifen: changes.jifen,
-            password_hash,
-            icon: changes.icon,
-        })
+    async fn hashed(&self, password: Option<String>) -> Result<Option<String>> {
+        match password {
+            None => Ok(None),
+            Some(password) => Ok(Some(self.passwords.hash(&password).await?)),
+        }
     }
 }
 
@@ -234,6 +195,12 @@ fn filled(key: &AccountKey, implicit: bool, changes: &Changes, now: shared_model
     }
 }
 
+/// Whose a row is.
+pub(super) fn stored_key(app_id: &str, uid: &str) -> Result<AccountKey> {
+    let bad = |e: String| Error::internal(format!("a row has a bad owner: {e}"));
+    Ok(AccountKey { app_id: AppId::new(app_id).map_err(bad)?, uid: Uid::new(uid).map_err(bad)? })
+}
+
 /// What turns a row into a profile.
 #[derive(Clone)]
 pub struct ProfileView {
@@ -243,11 +210,12 @@ pub struct ProfileView {
 
 impl ProfileView {
     pub fn profile(&self, row: &AccountRow) -> Result<Profile> {
-        let stored = |e: String| Error::internal(format!("a stored account has a bad key: {e}"));
-        let is_system = row.app_id == self.system_app.as_str();
+        let key = stored_key(&row.app_id, &row.uid)?;
+        let is_system = key.app_id == self.system_app;
         Ok(Profile {
-            app_id: AppId::new(row.app_id.as_str()).map_err(stored)?,
-            uid: Uid::new(row.uid.as_str()).map_err(stored)?,
+            revision: row.revision,
+            app_id: key.app_id,
+            uid: key.uid,
             name: row.name.clone(),
             icon: row.icon.clone(),
             icon_changed_at: Stamp(row.icon_changed_at),
@@ -292,9 +260,8 @@ impl LocalProfiles {
 }
 
 fn info_of(row: AccountRow) -> Result<AccountInfo> {
-    let stored = |e: String| Error::internal(format!("a stored account has a bad key: {e}"));
     Ok(AccountInfo {
-        key: AccountKey { app_id: AppId::new(row.app_id).map_err(stored)?, uid: Uid::new(row.uid).map_err(stored)? },
+        key: stored_key(&row.app_id, &row.uid)?,
         name: row.name,
         icon: row.icon,
         icon_changed_at: Stamp(row.icon_changed_at),

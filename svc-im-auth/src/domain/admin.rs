@@ -5,14 +5,13 @@
 
 use super::accounts::{LocalProfiles, ProfileView};
 use super::outside;
-use super::tokens::TokenState;
+use super::tokens::end_all;
 use crate::settings::ImAuthSettings;
 use crate::store::accounts::{Changes, list_page, update_account};
-use crate::store::tokens::end_tokens;
 use service_kit::auth::Passwords;
 use service_kit::clock::Clock;
 use service_kit::copies::Copies;
-use service_kit::db::Db;
+use service_kit::db::{Db, DbConn};
 use service_kit::directory::Directory;
 use service_kit::outbox::enqueue;
 use service_kit::settings::Apps;
@@ -96,20 +95,11 @@ impl Admin {
 
     /// Ends a user's tokens on a platform, or all; answers how many. A running service closes their sockets.
     pub async fn force_logout(&self, key: AccountKey, platform: Option<Platform>) -> Result<usize> {
-        let (now, revoked) = (self.clock.now(), TokenState::Revoked.number());
-        let ended = self
-            .db
-            .transaction(move |conn| {
-                let ended = end_tokens(conn, &key, platform, revoked)?;
-                enqueue(conn, &outside::intent(&key), now)?;
-                Ok(ended)
-            })
-            .await?;
-        let ended: Vec<_> = ended.into_iter().map(|id| (id, revoked)).collect();
-        if let Some(state) = &self.state {
-            outside::overwrite(&Copies::new(state.clone()), &ended).await;
-        }
-        Ok(ended.len())
+        let (now, intent) = (self.clock.now(), outside::intent(&key));
+        let copies = self.state.clone().map(Copies::new);
+        let seconds = self.clock.unix_seconds();
+        let tell = move |conn: &mut DbConn| Ok(enqueue(conn, &intent, now)?);
+        end_all(&self.db, copies.as_ref(), &key, platform, seconds, tell).await
     }
 
     /// Accounts of an app by their uids, after `after`.

@@ -9,7 +9,7 @@ mod provider;
 mod sockets;
 mod tokens;
 
-pub use accounts::{Registration, UserChanges};
+pub use accounts::Registration;
 pub use admin::{Admin, ListedAccount};
 pub use credentials::LocalVerifier;
 pub use outside::AccountDelivery;

@@ -1,4 +1,5 @@
-//! Accounts that were changed past this service, in its database itself: by `kith admin`.
+//! Accounts that were changed past this service, in its database itself, by `kith admin`; or by a process of it that
+//! could not tell the others.
 //!
 //! Whoever does that writes an intent in the same transaction. Delivering it means to bring what is remembered of the
 //! account, in this process, in the state store and in open sockets, to what the database says now.
@@ -76,7 +77,9 @@ impl Remembered {
         let (account, ended) = self
             .profiles
             .db
-            .read(move |conn| Ok((find_account(conn, &asked)?, token_store::list_ended(conn, &asked, now)?)))
+            .read(move |conn| {
+                Ok((find_account(conn, &asked)?, token_store::list_ended(conn, &asked, now, token_store::AT_ONCE)?))
+            })
             .await?;
         if let Some(account) = account {
             self.directory.changed(self.profiles.view.profile(&account)?).await;

@@ -107,8 +107,9 @@ impl Core {
         let (live, account) = self
             .db
             .read(move |conn| {
-                let live = store::find_live_provider_token(conn, &asked, platform, now + life / 2)?;
-                Ok((live.filter(|_| reuse), find_account(conn, &asked)?))
+                let find = |conn: &mut DbConn| store::find_live_provider_token(conn, &asked, platform, now + life / 2);
+                let live = if reuse { find(conn)? } else { None };
+                Ok((live, find_account(conn, &asked)?))
             })
             .await?;
         if let Some(TokenRow { text: Some(token), expires_at, .. }) = live {

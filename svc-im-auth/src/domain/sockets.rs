@@ -1,10 +1,11 @@
 //! Who may open a socket, and who has to leave for it (contract §2, design §4).
 
-use super::Core;
 use super::tokens::TokenState;
+use super::{Core, outside};
 use crate::sockets::{Control, Doubtful, Ending, Seat};
 use crate::store::tokens as store;
-use crate::{cache, store::tokens::TakeOver};
+use crate::store::tokens::{Ended, TakeOver};
+use service_kit::db::DbConn;
 use service_kit::presence::{Presence, Reason};
 use service_kit::{Code, Error, Result};
 use shared_models::internal::AccountKey;
@@ -15,6 +16,9 @@ use std::time::Duration;
 /// Sockets whose tokens could not be looked at are tried again after so long.
 const AGAIN: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 500;
+/// Of a user's ended tokens so many of each state are gone over with every socket that replaces another: those of an
+/// attempt that was cut off.
+const ENDED_BEFORE: usize = 100;
 
 /// What a client asks of `/ws`.
 pub struct SocketRequest {
@@ -71,10 +75,10 @@ impl Core {
             self.require_live(&claims.jti).await?;
         } else {
             let key = AccountKey { app_id: socket.app_id.clone(), uid: socket.uid.clone() };
-            self.take_over(key, platform, &claims.jti).await?;
+            self.take_over(&key, platform, &claims.jti).await?;
             for holder in &opened.earlier {
                 if let Err(e) = self.presence.kick(&socket.app_id, &socket.uid, holder, Reason::Replaced).await {
-                    // Its node finds out by itself when it writes its users again.
+                    // This node writes its users again once it reaches the store, and meets the holder again.
                     log::warn!("an earlier socket could not be told to leave: {}", e.chain());
                 }
             }
@@ -90,27 +94,29 @@ impl Core {
 
     /// Ends every other token of the user and platform, if this one still lives: of two that take over from each
     /// other at the same moment the first to commit wins, so exactly one token remains.
-    async fn take_over(&self, key: AccountKey, platform: Platform, token_id: &str) -> Result<()> {
-        let id = token_id.to_owned();
-        let kicked = TokenState::Kicked.number();
-        let taken = self.db.transaction(move |conn| Ok(store::take_over(conn, &key, platform, &id, kicked)?)).await?;
-        match taken {
-            TakeOver::Ended(ids) => {
-                self.overwrite_copies(&ids, TokenState::Kicked).await;
-                Ok(())
-            }
-            TakeOver::Dead(state) => {
-                TokenState::from_number(state).require_live()?;
-                Err(Code::TokenInvalid.into())
+    async fn take_over(&self, key: &AccountKey, platform: Platform, token_id: &str) -> Result<()> {
+        let (kicked, now) = (TokenState::Kicked.number(), self.clock.unix_seconds());
+        loop {
+            let (key, id) = (key.clone(), token_id.to_owned());
+            let take_over = move |conn: &mut DbConn| {
+                let taken = store::take_over(conn, &key, platform, &id, kicked)?;
+                // An earlier attempt may have ended some, and not come to overwrite their copies.
+                Ok((taken, store::list_ended(conn, &key, now, ENDED_BEFORE)?))
+            };
+            match self.db.transaction(take_over).await? {
+                (TakeOver::Ended(Ended { ids, more }), mut states) => {
+                    states.extend(ids.into_iter().map(|id| (id, kicked)));
+                    outside::overwrite(&self.copies, &states).await;
+                    if !more {
+                        return Ok(());
+                    }
+                }
+                (TakeOver::Dead(state), _) => {
+                    TokenState::from_number(state).require_live()?;
+                    return Err(Code::TokenInvalid.into());
+                }
             }
         }
-    }
-
-    /// Overwrites the copies of ended tokens, so that nobody takes them for live any more.
-    pub(super) async fn overwrite_copies(&self, ids: &[String], state: TokenState) {
-        let value = state.number().to_string();
-        let copies: Vec<(String, &str)> = ids.iter().map(|id| (cache::token_state(id), value.as_str())).collect();
-        self.copies.overwrite(&copies).await;
     }
 
     /// Looks at the tokens of sockets that are in doubt and ends those whose token is dead; for ever.

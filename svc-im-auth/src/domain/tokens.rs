@@ -3,12 +3,12 @@
 //! The row decides. The state store holds copies of states for 5 s; a change overwrites them before its answer, so
 //! losing the store, or getting an older state of it back, neither ends a token nor revives one for longer.
 
-use super::{Core, accounts, provider};
+use super::{Core, accounts, outside, provider};
 use crate::cache;
 use crate::settings::TokenSettings;
 use crate::store::operations::delete_operations;
 use crate::store::tokens as store;
-use crate::store::tokens::TokenRow;
+use crate::store::tokens::{Ended, TokenRow};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::clock::Clock;
 use service_kit::copies::Copies;
 use service_kit::db::{Db, DbConn};
+use service_kit::outbox::enqueue;
 use service_kit::presence::Reason;
 use service_kit::{Code, Error, Result, random};
 use shared_models::internal::AccountKey;
@@ -132,12 +133,13 @@ impl TokenKeys {
 
     /// The token of a row: always the same text while the same key signs.
     pub fn sign(&self, row: &TokenRow) -> Result<Issued> {
-        let stored = |e: String| Error::internal(format!("a stored token has a bad owner: {e}"));
-        let platform = Platform::from_number(row.platform.into()).ok_or_else(|| stored("platform".into()))?;
+        let AccountKey { app_id: app, uid } = accounts::stored_key(&row.app_id, &row.uid)?;
+        let platform = Platform::from_number(row.platform.into());
+        let platform = platform.ok_or_else(|| Error::internal("a stored token is of no platform"))?;
         let claims = Claims {
-            uid: Uid::new(row.uid.as_str()).map_err(stored)?,
+            uid,
             platform: platform.name().to_owned(),
-            app: AppId::new(row.app_id.as_str()).map_err(stored)?,
+            app,
             jti: row.id.clone(),
             iat: row.issued_at,
             exp: row.expires_at,
@@ -175,7 +177,7 @@ impl TokenKeys {
 }
 
 /// The claims of a token that lives. 701 expired, 706 kicked, 702 revoked or not ours, 703 no token at all.
-pub(super) async fn verify(token: &str, keys: &TokenKeys, clock: &Clock, copies: &Copies, db: &Db) -> Result<Claims> {
+async fn verify(token: &str, keys: &TokenKeys, clock: &Clock, copies: &Copies, db: &Db) -> Result<Claims> {
     require_life(keys.open(token)?, clock, copies, db).await
 }
 
@@ -221,8 +223,7 @@ pub(super) async fn verify_any(
     if row.state != TokenState::Live.number() {
         return Err(Code::TokenInvalid.into());
     }
-    let stored = |e: String| Error::internal(format!("a stored token has a bad owner: {e}"));
-    let key = AccountKey { app_id: AppId::new(row.app_id).map_err(stored)?, uid: Uid::new(row.uid).map_err(stored)? };
+    let key = accounts::stored_key(&row.app_id, &row.uid)?;
     Ok(Owner { key, id: row.id, expires_at: row.expires_at })
 }
 
@@ -236,6 +237,42 @@ async fn token_state(id: &str, copies: &Copies, db: &Db) -> Result<Option<TokenS
     let Some(row) = db.read(move |conn| Ok(store::find_token(conn, &id)?)).await? else { return Ok(None) };
     copies.fill(&[(key, row.state.to_string())], began).await;
     Ok(Some(TokenState::from_number(row.state)))
+}
+
+/// Ends a user's tokens, on one platform or on all, some at a time, each time together with what `also` does; answers
+/// how many. Tokens issued meanwhile may be among them.
+pub(super) async fn end_all<F>(
+    db: &Db,
+    copies: Option<&Copies>,
+    key: &AccountKey,
+    platform: Option<Platform>,
+    now: i64,
+    also: F,
+) -> Result<usize>
+where
+    F: Fn(&mut DbConn) -> Result<()> + Clone + Send + 'static,
+{
+    let revoked = TokenState::Revoked.number();
+    let mut count = 0;
+    loop {
+        let (key, also) = (key.clone(), also.clone());
+        let end = move |conn: &mut DbConn| {
+            let Ended { ids, more } = store::end_tokens(conn, &key, platform, revoked)?;
+            // An earlier call may have ended some, and not come to overwrite their copies.
+            let before = if more { Vec::new() } else { store::list_ended(conn, &key, now, store::AT_ONCE)? };
+            also(conn)?;
+            Ok((ids, more, before))
+        };
+        let (ids, more, mut states) = db.transaction(end).await?;
+        count += ids.len();
+        if let Some(copies) = copies {
+            states.extend(ids.into_iter().map(|id| (id, revoked)));
+            outside::overwrite(copies, &states).await;
+        }
+        if !more {
+            return Ok(count);
+        }
+    }
 }
 
 impl Core {
@@ -310,20 +347,27 @@ impl Core {
 
     /// Ends all tokens of a user, on one platform or on all, before it returns; their sockets are closed.
     pub async fn force_logout(&self, key: AccountKey, platform: Option<Platform>) -> Result<()> {
-        let ended = TokenState::Revoked;
-        let AccountKey { app_id, uid } = key.clone();
-        let ids = self.db.write(move |conn| Ok(store::end_tokens(conn, &key, platform, ended.number())?)).await?;
-        self.overwrite_copies(&ids, ended).await;
-        if let Err(e) = self.presence.kick_all(&app_id, &uid, platform, Reason::LoggedOut).await {
-            // Other nodes look at their tokens when they hear from the store again.
-            log::warn!("sockets on other nodes could not be told to close: {}", e.chain());
-        }
+        let now = self.clock.unix_seconds();
+        end_all(&self.db, Some(&self.copies), &key, platform, now, |_| Ok(())).await?;
+        let Err(e) = self.presence.kick_all(&key.app_id, &key.uid, platform, Reason::LoggedOut).await else {
+            return Ok(());
+        };
+        // Other nodes need not know of it: their own connection to the store may be good, and then they look at no
+        // token by themselves. So they are told by whichever process first reaches the store.
+        log::warn!("sockets on other nodes could not be told to close, and will be: {}", e.chain());
+        let now = self.clock.now();
+        self.db.transaction(move |conn| Ok(enqueue(conn, &outside::intent(&key), now)?)).await?;
+        self.outbox.wake(outside::ACCOUNT);
         Ok(())
     }
 
-    /// The claims of a live token.
+    /// The claims of a live token of an app that there is.
     pub async fn verify_token(&self, token: &str) -> Result<Claims> {
-        verify(token, &self.keys, &self.clock, &self.copies, &self.db).await
+        let claims = self.keys.open(token)?;
+        if self.apps.by_id(claims.app.as_str()).is_none() {
+            return Err(Code::TokenInvalid.into());
+        }
+        require_life(claims, &self.clock, &self.copies, &self.db).await
     }
 
     /// Deletes rows of long expired tokens and of operations that nobody repeats any more, now and then, for ever.

@@ -1,7 +1,8 @@
 //! `/auth/…`: registration and tokens (document 002).
 
 use super::HandledB;
-use crate::domain::{Core, Issued, Registration, UserChanges};
+use crate::domain::{Core, Issued, Registration};
+use crate::store::accounts::Changes;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use service_kit::media::Links;
@@ -78,7 +79,7 @@ pub async fn user_register(
     let registration = Registration {
         key: AccountKey { app_id: app.id.clone(), uid: req.uid.clone() },
         platform: req.platform,
-        changes: UserChanges {
+        changes: Changes {
             name: Some(req.name.into_inner()),
             icon: req.icon.map(|icon| links.stored(&icon)),
             gender: req.gender.map(Gender::number),
@@ -88,10 +89,10 @@ pub async fn user_register(
             ex: req.ex.map(Text::into_inner),
             region: req.region.map(Text::into_inner),
             sign: req.sign.map(Text::into_inner),
-            password: req.password.map(Text::into_inner),
             is_admin: req.is_admin.map(|Flag(b)| b),
-            ..UserChanges::default()
+            ..Changes::default()
         },
+        password: req.password.map(Text::into_inner),
     };
     let issued = core.register(registration).await?;
     Ok(Reply::new(TokenResponse::new(req.uid, issued)))

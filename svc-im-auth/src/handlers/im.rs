@@ -40,7 +40,7 @@ pub struct UserTokenResponse {
     request_body(content = TokenRequest, example = json!({"username": "username", "password": "password"})),
     responses((status = 200, body = UserTokenResponse, example = json!({"token":
         "fYFO429vmoFQ0DButRaXStAsHUJMj7YH5n0doxN8TQmLggkgGKPwMt7Vn9XEzapD/0YrepuLnmECETGdwNAT+7Oxjg/xj0sI"}))),
-    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "ProviderAway"]))))]
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "ProviderAway", "ProviderRefused"]))))]
 pub async fn user_get_token(core: Data<Core>, client: Client, signed: TokenRequest) -> HandledC<UserTokenResponse> {
     let who = core.caller(&signed.credential, client.address).await?;
     let key = AccountKey { app_id: who.app_id, uid: who.uid };
@@ -62,7 +62,8 @@ pub struct CustomerServiceResponse {
     request_body(content = TokenRequest, example = json!({"username": "username", "password": "password"})),
     responses((status = 200, body = CustomerServiceResponse,
         example = json!({"id": "haorenao_cs_001", "name": "客服", "token": "token"}))),
-    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "NoCustomerService", "ProviderAway"]))))]
+    extensions(("x-fails" = json!(["WrongCredentials", "BadParameter", "NoCustomerService", "ProviderAway",
+        "ProviderRefused"]))))]
 pub async fn customer_service_get_info(
     core: Data<Core>,
     client: Client,

@@ -3,11 +3,11 @@
 use super::HandledMedia;
 use actix_web::body::SizedStream;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use service_kit::media::{MediaName, MediaStore};
 use service_kit::{Code, Error};
 
@@ -22,9 +22,18 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
             (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/png"), (Vec<u8> = "image/gif"), (Vec<u8> = "image/bmp"))),
         (status = 304, description = "Still the same: the name is that of its content")),
     extensions(("x-bare" = json!(true)), ("x-failures" = json!({"200": ["Internal", "Unreachable"]}))))]
-pub async fn serve(req: HttpRequest, media: Data<MediaStore>, name: Path<String>) -> HandledMedia {
+pub async fn serve(req: HttpRequest, media: Data<MediaStore>, name: Path<String>) -> HttpResponse {
+    image(&req, &media, &name).await.unwrap_or_else(|failure| {
+        // Most are HTTP 200, which caches keep if nobody tells them not to.
+        let mut answer = failure.error_response();
+        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        answer
+    })
+}
+
+async fn image(req: &HttpRequest, media: &MediaStore, name: &str) -> HandledMedia {
     let unknown = || Error::from(Code::UnknownPath);
-    let name = MediaName::parse(&name).ok_or_else(unknown)?;
+    let name = MediaName::parse(name).ok_or_else(unknown)?;
     if req.headers().get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()) == Some(&tag(&name)) {
         return Ok(head(StatusCode::NOT_MODIFIED, &name).finish());
     }

@@ -1,8 +1,8 @@
 //! `/user/…`: online status and profiles for app servers (document 002 and later OpenIM).
 
 use super::HandledB;
-use crate::domain::{Core, UserChanges};
-use crate::store::accounts::AccountRow;
+use crate::domain::Core;
+use crate::store::accounts::{AccountRow, Changes};
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use service_kit::media::Links;
@@ -200,7 +200,7 @@ pub async fn update_user_info(
     let req = params.into_inner();
     let app = core.app_of_secret(&req.secret)?;
     let key = AccountKey { app_id: app.id.clone(), uid: req.uid };
-    let changes = UserChanges {
+    let changes = Changes {
         name: req.name.map(Text::into_inner),
         icon: req.icon.map(|icon| links.stored(&icon)),
         gender: req.gender.map(Gender::number),
@@ -210,14 +210,14 @@ pub async fn update_user_info(
         ex: req.ex.map(Text::into_inner),
         region: req.region.map(Text::into_inner),
         sign: req.sign.map(Text::into_inner),
-        password: req.password.map(Text::into_inner),
         is_admin: req.is_admin.map(|Flag(b)| b),
         is_public_number: req.is_public_number.map(|Flag(b)| b),
         expert_status: req.expert_status.map(|Int(n)| n),
         point: req.point.map(Text::into_inner),
         yue: req.yue.map(|Int(n)| n),
         jifen: req.jifen.map(|Int(n)| n),
+        ..Changes::default()
     };
-    core.update_user(key, changes).await?;
+    core.update_user(key, changes, req.password.map(Text::into_inner)).await?;
     Ok(Reply::done())
 }

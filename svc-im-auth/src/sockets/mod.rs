@@ -128,14 +128,21 @@ impl Sockets {
     /// Waits for sockets that are in doubt.
     pub async fn doubtful(&self) -> Vec<Doubtful> {
         loop {
-            let doubts = std::mem::take(&mut *self.doubts());
-            let doubtful: Vec<_> = self
-                .entries()
-                .iter()
-                .map(|(conn, entry)| (*conn, entry, doubts.logged_out.contains(conn)))
-                .filter(|(_, _, logged_out)| doubts.all || *logged_out)
-                .map(|(conn, entry, logged_out)| Doubtful { conn, token_id: entry.token_id.to_string(), logged_out })
-                .collect();
+            let Doubts { logged_out, all } = std::mem::take(&mut *self.doubts());
+            let doubtful: Vec<_> = {
+                let entries = self.entries();
+                let doubted = |conn: &ConnId, entry: &Entry| Doubtful {
+                    conn: *conn,
+                    token_id: entry.token_id.to_string(),
+                    logged_out: logged_out.contains(conn),
+                };
+                if all {
+                    entries.iter().map(|(conn, entry)| doubted(conn, entry)).collect()
+                } else {
+                    // Mostly one; the registry stands still meanwhile.
+                    logged_out.iter().filter_map(|conn| Some(doubted(conn, entries.get(conn)?))).collect()
+                }
+            };
             if !doubtful.is_empty() {
                 return doubtful;
             }

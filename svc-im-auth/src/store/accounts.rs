@@ -36,6 +36,8 @@ pub struct AccountRow {
     pub credential_version: i64,
     pub known_addresses: String,
     pub created_at: i64,
+    /// Grows with every change of what [`Changes`] holds; 0: not changed since before there were revisions.
+    pub revision: i64,
 }
 
 impl AccountRow {
@@ -65,6 +67,7 @@ impl AccountRow {
             credential_version: 0,
             known_addresses: String::new(),
             created_at: now.0,
+            revision: 1,
         }
     }
 }
@@ -113,6 +116,7 @@ macro_rules! assignments {
             accounts::icon_changed_at.eq(case_when(is_other, moved).otherwise(accounts::icon_changed_at)),
             accounts::icon.eq(coalesce(changes.icon.clone(), accounts::icon)),
             accounts::credential_version.eq(accounts::credential_version + i64::from(changes.password_hash.is_some())),
+            accounts::revision.eq(accounts::revision + 1),
         )
     }};
 }

@@ -11,7 +11,7 @@ use service_kit::on_backend;
 use shared_models::Platform;
 use shared_models::internal::AccountKey;
 
-/// The newest live token of an owner on a platform that lasts beyond `until` (Unix seconds).
+/// The longest lasting live token of an owner on a platform that lasts beyond `until` (Unix seconds).
 pub fn find_live_provider_token(
     conn: &mut DbConn,
     key: &AccountKey,

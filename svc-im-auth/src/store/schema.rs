@@ -25,6 +25,7 @@ diesel::table! {
         credential_version -> BigInt,
         known_addresses -> Text,
         created_at -> BigInt,
+        revision -> BigInt,
     }
 }
 

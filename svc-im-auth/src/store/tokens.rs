@@ -8,6 +8,16 @@ use service_kit::on_backend;
 use shared_models::Platform;
 use shared_models::internal::AccountKey;
 
+/// An owner's live tokens. A macro, because the expression's type has no name.
+macro_rules! live_of {
+    ($key:expr) => {
+        tokens::app_id.eq($key.app_id.as_str()).and(tokens::uid.eq($key.uid.as_str())).and(tokens::state.eq(0))
+    };
+}
+
+/// Variables in a statement, which SQLite limits.
+const BATCH: usize = 500;
+
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 // Columns that are always named make one statement, which is kept prepared.
 #[diesel(table_name = tokens, treat_none_as_default_value = false)]
@@ -61,7 +71,7 @@ pub fn find_token(conn: &mut DbConn, id: &str) -> QueryResult<Option<TokenRow>> 
     tokens::table.find(id).select(TokenRow::as_select()).first(conn).optional()
 }
 
-/// The newest live builtin token of an owner on a platform that lasts beyond `until` (Unix seconds).
+/// The longest lasting live builtin token of an owner on a platform that lasts beyond `until` (Unix seconds).
 pub fn find_live_token(
     conn: &mut DbConn,
     key: &AccountKey,
@@ -69,10 +79,8 @@ pub fn find_live_token(
     until: i64,
 ) -> QueryResult<Option<TokenRow>> {
     tokens::table
-        .filter(tokens::app_id.eq(key.app_id.as_str()))
-        .filter(tokens::uid.eq(key.uid.as_str()))
+        .filter(live_of!(key))
         .filter(tokens::platform.eq(i32::from(platform.number())))
-        .filter(tokens::state.eq(0))
         .filter(tokens::text.is_null())
         .filter(tokens::expires_at.gt(until))
         .order((tokens::expires_at.desc(), tokens::id))
@@ -81,7 +89,8 @@ pub fn find_live_token(
         .optional()
 }
 
-/// The newest live token of an owner on any platform, builtin or a provider's, that lasts beyond `until` (Unix seconds).
+/// The longest lasting live token of an owner on any platform, builtin or a provider's, that lasts beyond `until` (Unix
+/// seconds).
 pub fn find_current_token(
     conn: &mut DbConn,
     key: &AccountKey,
@@ -89,47 +98,49 @@ pub fn find_current_token(
     until: i64,
 ) -> QueryResult<Option<TokenRow>> {
     tokens::table
-        .filter(tokens::app_id.eq(key.app_id.as_str()))
-        .filter(tokens::uid.eq(key.uid.as_str()))
-        .filter(tokens::state.eq(0))
+        .filter(live_of!(key))
         .filter(tokens::text.is_null().eq(is_builtin))
         .filter(tokens::expires_at.gt(until))
-        .order((tokens::issued_at.desc(), tokens::expires_at.desc(), tokens::id))
+        .order((tokens::expires_at.desc(), tokens::id))
         .select(TokenRow::as_select())
         .first(conn)
         .optional()
 }
 
-/// Ends an owner's live tokens, of one platform or of all; answers their ids.
-pub fn end_tokens(
-    conn: &mut DbConn,
-    key: &AccountKey,
-    platform: Option<Platform>,
-    state: i32,
-) -> QueryResult<Vec<String>> {
-    let owned = tokens::table
-        .filter(tokens::app_id.eq(key.app_id.as_str()))
-        .filter(tokens::uid.eq(key.uid.as_str()))
-        .filter(tokens::state.eq(0));
-    match platform {
-        None => diesel::update(owned).set(tokens::state.eq(state)).returning(tokens::id).get_results(conn),
-        Some(platform) => diesel::update(owned.filter(tokens::platform.eq(i32::from(platform.number()))))
-            .set(tokens::state.eq(state))
-            .returning(tokens::id)
-            .get_results(conn),
+/// So many tokens are ended in one transaction, well within a statement's time: a user may have got more of them than
+/// one statement could end.
+pub const AT_ONCE: usize = 2000;
+
+/// Tokens that were ended.
+pub struct Ended {
+    pub ids: Vec<String>,
+    /// There may be more to end.
+    pub more: bool,
+}
+
+/// Ends an owner's live tokens, of one platform or of all, as many as one transaction takes.
+pub fn end_tokens(conn: &mut DbConn, key: &AccountKey, platform: Option<Platform>, state: i32) -> QueryResult<Ended> {
+    let mut live = tokens::table.filter(live_of!(key)).into_boxed();
+    if let Some(platform) = platform {
+        live = live.filter(tokens::platform.eq(i32::from(platform.number())));
     }
+    let ids = live.order(tokens::expires_at).limit(AT_ONCE as i64).select(tokens::id).load(conn)?;
+    let more = ids.len() == AT_ONCE;
+    let ids = lock_live(conn, ids)?;
+    set_state(conn, &ids, state)?;
+    Ok(Ended { ids, more })
 }
 
 /// What came of a token's attempt to be the only one.
 pub enum TakeOver {
-    /// It is; these were ended.
-    Ended(Vec<String>),
+    /// It lives, and these were ended.
+    Ended(Ended),
     /// It is dead itself, in this state.
     Dead(i32),
 }
 
-/// Ends the owner's other live tokens on the platform if `id` is live. The rows are locked in one order, so that
-/// two that take over from each other wait instead of killing each other.
+/// Ends the owner's other live tokens on the platform if `id` is live, as many as one transaction takes. Of two that
+/// take over from each other the later finds itself dead.
 pub fn take_over(
     conn: &mut DbConn,
     key: &AccountKey,
@@ -137,29 +148,54 @@ pub fn take_over(
     id: &str,
     state: i32,
 ) -> QueryResult<TakeOver> {
-    let live = tokens::table
-        .filter(tokens::app_id.eq(key.app_id.as_str()))
-        .filter(tokens::uid.eq(key.uid.as_str()))
+    let mut ids: Vec<String> = tokens::table
+        .filter(live_of!(key))
         .filter(tokens::platform.eq(i32::from(platform.number())))
-        .filter(tokens::state.eq(0))
         // A provider's tokens open no sockets of ours; they die on force_logout only.
         .filter(tokens::text.is_null())
-        .order(tokens::id)
-        .select(tokens::id);
-    // SQLite has one writer anyway.
-    let mut ids: Vec<String> = match conn {
-        DbConn::Pg(pg) => live.for_update().load(pg)?,
-        DbConn::Sqlite(sqlite) => live.load(sqlite)?,
-    };
+        .filter(tokens::id.ne(id))
+        .order(tokens::expires_at)
+        .limit(AT_ONCE as i64)
+        .select(tokens::id)
+        .load(conn)?;
+    let more = ids.len() == AT_ONCE;
+    ids.push(id.to_owned());
+    let mut ids = lock_live(conn, ids)?;
     if !ids.iter().any(|live| live == id) {
         let state = tokens::table.find(id).select(tokens::state).first(conn)?;
         return Ok(TakeOver::Dead(state));
     }
     ids.retain(|other| other != id);
-    for ids in ids.chunks(500) {
+    set_state(conn, &ids, state)?;
+    Ok(TakeOver::Ended(Ended { ids, more }))
+}
+
+/// Those that live, held until the end of the transaction. They are locked in one order, so that two who want the same
+/// ones wait instead of killing each other.
+fn lock_live(conn: &mut DbConn, ids: Vec<String>) -> QueryResult<Vec<String>> {
+    let mut live = Vec::with_capacity(ids.len());
+    let mut ids = ids;
+    ids.sort_unstable();
+    for ids in ids.chunks(BATCH) {
+        let locked = tokens::table
+            .filter(tokens::id.eq_any(ids))
+            .filter(tokens::state.eq(0))
+            .order(tokens::id)
+            .select(tokens::id);
+        // SQLite has one writer anyway.
+        live.extend::<Vec<String>>(match conn {
+            DbConn::Pg(pg) => locked.for_update().load(pg)?,
+            DbConn::Sqlite(sqlite) => locked.load(sqlite)?,
+        });
+    }
+    Ok(live)
+}
+
+fn set_state(conn: &mut DbConn, ids: &[String], state: i32) -> QueryResult<()> {
+    for ids in ids.chunks(BATCH) {
         diesel::update(tokens::table.filter(tokens::id.eq_any(ids))).set(tokens::state.eq(state)).execute(conn)?;
     }
-    Ok(TakeOver::Ended(ids))
+    Ok(())
 }
 
 /// States of those of `ids` that have a row.
@@ -167,15 +203,24 @@ pub fn list_states(conn: &mut DbConn, ids: &[String]) -> QueryResult<Vec<(String
     tokens::table.filter(tokens::id.eq_any(ids)).select((tokens::id, tokens::state)).load(conn)
 }
 
-/// Ids and states of an owner's tokens that were ended before they would have expired.
-pub fn list_ended(conn: &mut DbConn, key: &AccountKey, now: i64) -> QueryResult<Vec<(String, i32)>> {
-    tokens::table
-        .filter(tokens::app_id.eq(key.app_id.as_str()))
-        .filter(tokens::uid.eq(key.uid.as_str()))
-        .filter(tokens::state.ne(0))
-        .filter(tokens::expires_at.gt(now))
-        .select((tokens::id, tokens::state))
-        .load(conn)
+/// Ids and states of an owner's tokens that were ended before they would have expired: of each state those that
+/// would have lasted longest, at most `limit`.
+pub fn list_ended(conn: &mut DbConn, key: &AccountKey, now: i64, limit: usize) -> QueryResult<Vec<(String, i32)>> {
+    let mut ended = Vec::new();
+    for state in [1, 2] {
+        ended.extend::<Vec<_>>(
+            tokens::table
+                .filter(tokens::app_id.eq(key.app_id.as_str()))
+                .filter(tokens::uid.eq(key.uid.as_str()))
+                .filter(tokens::state.eq(state))
+                .filter(tokens::expires_at.gt(now))
+                .order(tokens::expires_at.desc())
+                .limit(limit as i64)
+                .select((tokens::id, tokens::state))
+                .load(conn)?,
+        );
+    }
+    Ok(ended)
 }
 
 /// Deletes at most `limit` tokens that expired before `before` (Unix seconds).

@@ -55,6 +55,7 @@ impl Verifier for Everybody {
 impl ProfileSource for Everybody {
     fn fetch(&self, keys: Vec<AccountKey>) -> BoxFuture<'_, Result<Vec<Profile>>> {
         let profile = |AccountKey { app_id, uid }| Profile {
+            revision: 0,
             app_id,
             uid,
             name: String::new(),

@@ -1,0 +1,1 @@
+CREATE INDEX tokens_owner ON tokens (app_id, uid, platform);

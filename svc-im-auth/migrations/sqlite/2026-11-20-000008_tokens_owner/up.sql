@@ -1,0 +1,2 @@
+-- tokens_of_owner takes its place.
+DROP INDEX tokens_owner;
