@@ -20,9 +20,10 @@ need_server setsid util-linux
 need_server curl curl
 need_server chromium chromium
 need_server chromedriver chromium-driver
-need_moto
-need_schemathesis
 need_openssl
+# pip takes a minute, in which code can be built.
+(need_moto && need_schemathesis) &
+from_pypi=$!
 
 if [ $# -eq 0 ]; then
     step "Format and lints"
@@ -31,14 +32,17 @@ if [ $# -eq 0 ]; then
     scripts/check-versions.sh
 fi
 
-step "Servers"
-start_servers
-
 step "Build"
 export RUST_BACKTRACE=0
 # Also the binaries that the tests start.
 cargo build --workspace --all-features --quiet
 cargo test --workspace --all-features --no-run --quiet
+
+step "Servers"
+wait "$from_pypi" || fail "see above"
+need_moto
+need_schemathesis
+start_servers
 
 if [ $# -eq 0 ]; then
     scripts/check-manifests.sh

@@ -335,7 +335,8 @@ mod tests {
             };
             [&part("a"), &part("b"), "--xyz--\r\n"].concat()
         }
-        const FORMS: [(Dialect, &str, fn(usize) -> String); 4] = [
+        type Body = fn(usize) -> String;
+        const FORMS: [(Dialect, &str, Body); 4] = [
             (Dialect::StatusCodeMsg, "application/json", |length| format!(r#"{{"a":"{}"}}"#, "x".repeat(length))),
             (Dialect::RetReason, "text/plain", |length| format!(r#"{{"a":"{}",}}"#, "x".repeat(length))),
             (Dialect::RcRm, "application/x-www-form-urlencoded", |length| format!("a={}", "x".repeat(length))),
