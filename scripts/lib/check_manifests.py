@@ -36,8 +36,8 @@ def process_accepts(where, binary, environment):
     check(done.returncode == 0, f"{where}: {binary} would not start: {done.stderr.strip()}")
     for wrong in ("open_registration = true", "secrets_by_user_id = true"):
         check(wrong not in done.stdout, f"{where}: {binary}: {wrong}")
-    if binary == "gateway":
-        check("requests_per_second = 0" not in done.stdout, f"{where}: no rate limit")
+    limit = "requests_per_second" if binary == "gateway" else "app_requests_per_second"
+    check(f"\n{limit} = 0\n" not in done.stdout, f"{where}: no rate limit")
 
 
 def of_image():
