@@ -8,7 +8,9 @@ pub fn accounts(set: Set, password_hash: Option<&str>) -> Vec<String> {
     let hash = password_hash.map_or_else(|| "NULL".to_owned(), |hash| format!("'{hash}'"));
     let insert = |uid: &str, from: &str| {
         format!(
-            "INSERT INTO accounts SELECT 'kith', {uid}, false, 'User ' || {uid}, \
+            "INSERT INTO accounts (app_id, uid, implicit, name, icon, icon_changed_at, gender, mobile, birth, email, ex, \
+             region, sign, is_admin, is_public_number, expert_status, point, yue, jifen, password_hash, \
+             credential_version, known_addresses, created_at) SELECT 'kith', {uid}, false, 'User ' || {uid}, \
              'https://cdn.example.com/avatars/' || {uid} || '.jpg', {EPOCH}, 1, '', '', '', '', '', '', \
              false, false, 0, '0', 0, 0, {hash}, 1, '', {EPOCH} FROM {from}"
         )

@@ -79,15 +79,15 @@ fn register() -> String {
         "{NUMBER}BEGIN;
 INSERT INTO accounts (app_id, uid, implicit, name, icon, icon_changed_at, gender, mobile, birth, email, ex, region,
 sign, is_admin, is_public_number, expert_status, point, yue, jifen, password_hash, credential_version,
-known_addresses, created_at) VALUES ('kith', 'n' || :id, false, 'User n' || :id,
+known_addresses, created_at, revision) VALUES ('kith', 'n' || :id, false, 'User n' || :id,
 'https://cdn.example.com/avatars/n' || :id || '.jpg', 1700000000000, 1, '', '', '', '', '', '', false, false, 0, '0',
-0, 0, NULL, 0, '', 1700000000000) ON CONFLICT (app_id, uid) DO UPDATE SET implicit = false, name = 'User',
+0, 0, NULL, 0, '', 1700000000000, 0) ON CONFLICT (app_id, uid) DO UPDATE SET implicit = false, name = 'User',
 gender = 1, icon_changed_at = CASE WHEN coalesce('x', accounts.icon) <> accounts.icon THEN
 CASE WHEN accounts.icon_changed_at >= 1700000000000 THEN accounts.icon_changed_at + 1 ELSE 1700000000000 END
 ELSE accounts.icon_changed_at END, icon = coalesce('x', accounts.icon),
-credential_version = accounts.credential_version + 0 WHERE accounts.implicit RETURNING app_id, uid, implicit, name,
+credential_version = accounts.credential_version + 0, revision = accounts.revision + 1 WHERE accounts.implicit RETURNING app_id, uid, implicit, name,
 icon, icon_changed_at, gender, mobile, birth, email, ex, region, sign, is_admin, is_public_number, expert_status,
-point, yue, jifen, password_hash, credential_version, known_addresses, created_at;
+point, yue, jifen, password_hash, credential_version, known_addresses, created_at, revision;
 INSERT INTO tokens (id, app_id, uid, platform, issued_at, expires_at, state, text)
 VALUES (md5('n' || :id), 'kith', 'n' || :id, 1, 1700000000, 1900000000, 0, NULL);
 COMMIT;

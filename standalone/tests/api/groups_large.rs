@@ -29,7 +29,9 @@ async fn fill(stack: &Stack, id: i64) {
         execute(&groups, &members).await;
         let f = if stack.kind == Kind::Postgres { "false" } else { "0" };
         let accounts = format!(
-            "INSERT INTO accounts SELECT 'kith', 'member-' || n, {f}, 'Name of ' || n, 'http://example.com/' || n || '.png', \
+            "INSERT INTO accounts (app_id, uid, implicit, name, icon, icon_changed_at, gender, mobile, birth, email, ex, \
+             region, sign, is_admin, is_public_number, expert_status, point, yue, jifen, password_hash, \
+             credential_version, known_addresses, created_at) SELECT 'kith', 'member-' || n, {f}, 'Name of ' || n, 'http://example.com/' || n || '.png', \
              1, 0, '', '', '', '', '', '', {f}, {f}, 0, '0', 0, 0, NULL, 0, '', 1 FROM ({rows}) AS s"
         );
         execute(&im_auth, &accounts).await;
