@@ -217,7 +217,8 @@ mod tests {
         assert!(!reading.is_finished(), "a request may take longer than an idle connection");
         too_slow(&watch, &busy, long_ago);
         watched.sweep(STALL);
-        assert_eq!(reading.await.unwrap(), io::ErrorKind::TimedOut);
+        let ended = tokio::time::timeout(STALL, reading).await.unwrap();
+        assert_eq!(ended.unwrap(), io::ErrorKind::TimedOut);
 
         drop((busy, watch));
         watched.sweep(STALL);

@@ -246,18 +246,21 @@ mod tests {
 
     #[test]
     fn an_address_is_not_down_because_its_connections_were_long_in_use() {
-        const CONNECT: Duration = Duration::from_millis(100);
+        const CONNECT: Duration = Duration::from_secs(1);
         actix_rt::System::new().block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            // Lets one connection wait to be accepted and hears of no other.
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let listener = socket.listen(0).unwrap();
             let (pool, address) = pool(listener.local_addr().unwrap(), CONNECT);
             let first = Rc::clone(&pool).lease(true).await.unwrap();
             let waiting = actix_rt::spawn(Rc::clone(&pool).lease(true));
-            tokio::task::yield_now().await;
-            drop(first);
-            // The one who waits is told of the free place when all the time for waiting has passed.
-            std::thread::sleep(CONNECT * 2);
-            assert!(waiting.await.unwrap().is_ok());
+            tokio::time::sleep(CONNECT / 2).await;
             assert!(!address.is_down());
+            let began = Instant::now();
+            drop(first);
+            assert!(matches!(waiting.await.unwrap(), Err(LeaseError::Refused(_))));
+            assert!(began.elapsed() >= CONNECT, "only {:?} for connecting", began.elapsed());
         });
     }
 
