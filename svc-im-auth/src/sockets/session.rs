@@ -260,8 +260,11 @@ mod fuzz {
     use super::*;
     use service_kit::testkit::fuzz::target;
 
+    /// A close frame: its code and text, or neither.
+    type Close = Option<(u16, Option<String>)>;
+
     /// What a session says, and how it closes, on bytes that arrive in pieces of `size`.
-    fn arriving(bytes: &[u8], size: usize) -> (BytesMut, Option<Option<(u16, Option<String>)>>) {
+    fn arriving(bytes: &[u8], size: usize) -> (BytesMut, Option<Close>) {
         let mut session = Session { codec: Codec::new().max_size(MAX_MESSAGE), read: BytesMut::new(), partial: None };
         let mut out = BytesMut::new();
         for piece in bytes.chunks(size) {
@@ -282,7 +285,7 @@ mod fuzz {
         target(env!("CARGO_MANIFEST_DIR"), "socket", |input| {
             let (said, close) = arriving(input, usize::MAX);
             // A frame that is wrong in two ways is told what shows first.
-            let told = |close: Option<Option<(u16, Option<String>)>>| match close {
+            let told = |close: Option<Close>| match close {
                 Some(Some((1002 | 1009, _))) => Some(None),
                 other => other,
             };
