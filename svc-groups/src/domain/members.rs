@@ -75,11 +75,11 @@ impl Core {
     }
 }
 
-/// Whether joins that other replicas make for a user at this moment, each one at most (`Changed::Joins`), may bring him
-/// to `max`. Farther away nobody has to be locked, which saves a round trip.
+/// Whether the joins of a user that may be under way at this moment, one for each database thread of each replica, may
+/// bring him to `max`. Farther away nobody has to be locked, which saves a round trip.
 fn is_near_to(conn: &mut DbConn, uid: &str, max: i64) -> Result<bool> {
-    const REPLICAS: i64 = 100;
-    Ok(store::count_memberships(conn, uid, max)? + REPLICAS >= max)
+    const UNDER_WAY: i64 = 1_000;
+    Ok(store::count_memberships(conn, uid, max)? + UNDER_WAY >= max)
 }
 
 /// Whether a user, whom the caller has locked, is in `max` groups or more.
