@@ -5,6 +5,7 @@ use diesel::connection::SimpleConnection;
 use serde_json::json;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use svc_groups::GroupsSettings;
 
 const THREADS: usize = 4;
 const FANS: usize = 300;
@@ -18,7 +19,10 @@ fn fan(n: usize) -> String {
 }
 
 async fn start() -> Rc<TestApp> {
-    let app = TestApp::start_with(Backend::Postgres, |_, settings| settings.database_threads = THREADS).await;
+    // Few groups a user, so that a join has to look at all of his.
+    let tune =
+        |settings: &mut GroupsSettings| (settings.database_threads, settings.max_groups_per_user) = (THREADS, 40);
+    let app = TestApp::start_with(Backend::Postgres, |_, settings| tune(settings)).await;
     // Remembered by the credential check before.
     for uid in ["admin".to_owned(), "other".to_owned()].into_iter().chain((0..FANS).map(fan)) {
         app.groups(&uid).await;
