@@ -104,13 +104,13 @@ impl InternalClient {
     }
 }
 
-/// For the reason of a newer version, which is unknown here.
+/// For the reason of a newer version, which is unknown here. That a request is wrong for a reason we do not know is no
+/// judgement on what it is about: whoever repeats calls goes on.
 fn general(status: StatusCode) -> Code {
     match status.as_u16() {
         401 => Code::NotAuthorized,
         413 => Code::BodyTooLarge,
         429 => Code::RateLimited,
-        400..=499 => Code::BadParameter,
         502 => Code::BadUpstream,
         503 => Code::Unreachable,
         504 => Code::UpstreamTimeout,
@@ -174,7 +174,7 @@ mod tests {
             ("404 x", r#"{"code":"UnknownUser"}"#, Code::UnknownUser, "no such user"),
             ("404 x", r#"{"code":"UnknownUser","detail":"who?"}"#, Code::UnknownUser, "who?"),
             // Reasons that only a newer version has.
-            ("409 x", r#"{"code":"News","detail":"no"}"#, Code::BadParameter, "no"),
+            ("409 x", r#"{"code":"News","detail":"no"}"#, Code::Internal, "no"),
             ("429 x", r#"{"code":"News"}"#, Code::RateLimited, "too many requests: try again later"),
             ("503 x", r#"{"code":"News","detail":"later"}"#, Code::Unreachable, "later"),
             ("500 x", r#"{"code":"News"}"#, Code::Internal, "internal error"),
