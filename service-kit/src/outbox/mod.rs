@@ -93,6 +93,12 @@ pub trait Deliver: Send + Sync + 'static {
     /// Delivers all or fails. What was delivered before a failure, or before the time was up, is delivered again unless
     /// it was marked ([`Pending::mark_delivered`]).
     fn deliver<'a>(&'a self, lane: &'a str, batch: &'a [Pending]) -> BoxFuture<'a, Result<(), Undelivered>>;
+
+    /// Where this process knows that it could deliver nothing now, it leaves all lanes to others, which may be better
+    /// off; its failures would only make them wait.
+    fn is_able(&self) -> bool {
+        true
+    }
 }
 
 /// How the worker goes about it.

@@ -18,7 +18,7 @@ impl Outbox {
         while !*ending.borrow_and_update() {
             let free = self.0.options.lanes.saturating_sub(running.len());
             let mut idle = true;
-            if free > 0 {
+            if free > 0 && kind.deliver.is_able() {
                 match self.claim(&name, free).await {
                     Ok(claimed) => {
                         idle = claimed.len() < free;

@@ -210,6 +210,14 @@ impl Presence {
         self.send(None, &Kick { user, platform, up_to: u64::MAX, reason }).await
     }
 
+    /// Whether other nodes could be told anything now, as far as is known.
+    pub fn reaches_others(&self) -> bool {
+        match &self.0.kind {
+            Kind::Shared { node, .. } => !node.scripts.link.is_away(),
+            Kind::Alone(_) => true,
+        }
+    }
+
     async fn send(&self, to: Option<&str>, kick: &Kick) -> Result<()> {
         match &self.0.kind {
             Kind::Alone(alone) => {

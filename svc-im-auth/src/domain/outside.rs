@@ -69,6 +69,11 @@ impl Deliver for AccountDelivery {
             remembered.refresh(key).await.map_err(|e| Undelivered::Later(e.chain()))
         })
     }
+
+    /// Another process may reach the state store where this one does not.
+    fn is_able(&self) -> bool {
+        self.0.get().is_some_and(|remembered| remembered.presence.reaches_others())
+    }
 }
 
 impl Remembered {

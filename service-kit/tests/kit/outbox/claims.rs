@@ -6,6 +6,7 @@ on_both! {
     one_lane_is_one_workers_at_a_time
     a_lane_left_behind_is_taken_over
     a_delivery_that_outlived_its_claim_is_made_again
+    who_cannot_deliver_leaves_a_lane_to_others_and_takes_it_up_when_he_can
 }
 
 async fn one_lane_is_one_workers_at_a_time(backend: Backend) {
@@ -59,4 +60,24 @@ async fn a_delivery_that_outlived_its_claim_is_made_again(backend: Backend) {
     until("the slow one ends", async || !slow.keys().is_empty()).await;
     // What the slow one sent may have been older: it is told once more, by whoever is quick.
     until("told once more", async || fast.keys().len() + slow.keys().len() >= 3).await;
+}
+
+async fn who_cannot_deliver_leaves_a_lane_to_others_and_takes_it_up_when_he_can(backend: Backend) {
+    let home = Home::new(backend);
+    let (db, other) = (home.open().await, home.open().await);
+    let (cut_off, recorder) = (Recorder::default(), Recorder::default());
+    cut_off.trouble("all", Some(Undelivered::Later("away".into())));
+    cut_off.0.cut_off.store(true, Ordering::Relaxed);
+    let outbox = start(&db, &cut_off, 10, quick());
+    write(&db, vec![intent("a", "1")]).await;
+    outbox.wake(KIND);
+    tokio::time::sleep(ms(400)).await;
+    assert_eq!(list(&db, false, 0, 10).await.unwrap()[0].failures, Some(0), "nobody has to wait for its failures");
+    let others = start(&other, &recorder, 10, quick());
+    until("delivered by the other", async || recorder.keys() == ["1"]).await;
+    others.stop().await;
+    cut_off.trouble("all", None);
+    write(&db, vec![intent("a", "2")]).await;
+    cut_off.0.cut_off.store(false, Ordering::Relaxed);
+    until("delivered when it can", async || cut_off.keys() == ["2"]).await;
 }

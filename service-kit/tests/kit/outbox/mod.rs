@@ -39,6 +39,8 @@ struct Log {
     trouble: Mutex<BTreeMap<String, Undelivered>>,
     slow: Mutex<Duration>,
     running: Mutex<BTreeSet<String>>,
+    /// It knows that it could deliver nothing.
+    cut_off: AtomicBool,
     overlaps: AtomicUsize,
 }
 
@@ -65,6 +67,10 @@ impl Deliver for Recorder {
             log.batches.lock().unwrap().push((lane.to_owned(), keys));
             Ok(())
         })
+    }
+
+    fn is_able(&self) -> bool {
+        !self.0.cut_off.load(Ordering::Relaxed)
     }
 }
 
