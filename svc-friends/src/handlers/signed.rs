@@ -199,8 +199,9 @@ mod fuzz {
                 Ok(at) => at,
                 Err(e) => {
                     let text = BASE64.decode(header).ok().and_then(|text| String::from_utf8(text).ok());
-                    let is_form =
-                        text.is_some_and(|text| text.split_once(':').is_some_and(|(id, at)| id != "" && at != ""));
+                    let is_form = text.is_some_and(|text| {
+                        text.split_once(':').is_some_and(|(id, at)| !id.is_empty() && !at.is_empty())
+                    });
                     let of_form =
                         [Code::AuthorizationTimeMalformed, Code::AuthorizationExpired, Code::AuthorizationOfOtherApp];
                     assert_eq!(is_form, of_form.contains(&e.code()), "{:?}", e.code());
