@@ -208,6 +208,9 @@ fn optional_fields_that_may_be_empty_are_documented_so() {
     let fields = [
         ("/auth/user_register", "gender"),
         ("/user/update_user_info", "gender"),
+        ("/user/update_user_info", "expert_status"),
+        ("/user/update_user_info", "yue"),
+        ("/user/update_user_info", "jifen"),
         ("/im/user_get_token/", "platform"),
         ("/im/{group_id}/group_get_user_list/", "page"),
         ("/im/{group_id}/group_get_user_list/", "size"),

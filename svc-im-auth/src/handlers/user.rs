@@ -10,7 +10,7 @@ use service_kit::params::Params;
 use service_kit::presence::Platforms;
 use service_kit::wire::{ErrCodeMsg, Reply};
 use shared_models::internal::AccountKey;
-use shared_models::schema::GenderOrEmpty;
+use shared_models::schema::{GenderOrEmpty, IntOrEmpty};
 use shared_models::{ByteText, Flag, Gender, Int, Many, Text, Uid, empty_is_absent};
 use utoipa::ToSchema;
 
@@ -175,14 +175,17 @@ pub struct UpdateUserInfoRequest {
     is_admin: Option<Flag>,
     /// Document 003: whether the user is an expert (达人).
     #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<IntOrEmpty>)]
     expert_status: Option<Int>,
     /// Document 003: points, text there.
     point: Option<Text<32>>,
     #[serde(default, deserialize_with = "empty_is_absent")]
     is_public_number: Option<Flag>,
     #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<IntOrEmpty>)]
     yue: Option<Int>,
     #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<IntOrEmpty>)]
     jifen: Option<Int>,
 }
 
