@@ -64,8 +64,9 @@ if [ $# -eq 0 ]; then
         >"$servers/bench.log" 2>&1 || { cat "$servers/bench.log" >&2; fail "the benchmarks do not run"; }
     step "Faults, a few of them"
     scripts/faults.sh --rounds 6
+    # Always the same examples: what only others show is for the long runs, whose seeds differ.
     step "Contract fuzzing, shortly"
-    scripts/fuzz-api.sh --short >"$servers/fuzz.log" 2>&1 || { cat "$servers/fuzz.log" >&2; fail "contract fuzzing"; }
+    scripts/fuzz-api.sh --short --seed 8 >"$servers/fuzz.log" 2>&1 || { cat "$servers/fuzz.log" >&2; fail "contract fuzzing"; }
     tail -n 10 "$servers/fuzz.log"
 fi
 

@@ -14,6 +14,8 @@ NEVER = {
     "GET /tu_ua_send_matrix_info_from_tn.action": "the code is only in a picture",
     "POST /tu_ua_send_matrix_info_from_tn.action": "the code is only in a picture",
 }
+# Of so many examples of a call some must succeed.
+ENOUGH = 100
 
 
 def judge_run(folder, server, given):
@@ -40,6 +42,7 @@ def judge_run(folder, server, given):
     if examples < given.examples:
         faults.append(f"only {examples:,} examples")
     for name, row in rows.items():
-        if not row["successes"] and name not in NEVER:
+        # Of few examples of a call none may succeed by chance.
+        if not row["successes"] and name not in NEVER and row["examples"] >= ENOUGH:
             faults.append(f"{name}: none of {row['examples']} examples succeeded")
     return faults
