@@ -323,34 +323,3 @@ async fn the_connection_ends_with_the_last_clone() {
     sleep(ms(200)).await;
     assert!(clients().unwrap().unwrap() < with);
 }
-
-/// Not a test of right or wrong: `cargo test … -- --ignored --nocapture throughput`.
-#[tokio::test]
-#[ignore = "measures"]
-async fn throughput() {
-    let state = on_redis(&redis::shared()).await;
-    let keys: Vec<_> = (0..200).map(|i| format!("p:app:user{i}")).collect();
-    let entries: Vec<_> = keys.iter().map(|k| (k, "0123456789112345678901;")).collect();
-    let terms = Terms { over: true, within: MINUTE, life: MINUTE };
-    state.put_copies(&entries, Instant::now(), terms).await.unwrap();
-    for (what, n) in [("MGET of 200", 200), ("MGET of 1", 1)] {
-        for tasks in [1, 16] {
-            let start = Instant::now();
-            let mut took: Vec<Duration> = futures_util::future::join_all((0..tasks).map(|_| async {
-                let mut took = Vec::new();
-                for _ in 0..(20_000 / tasks) {
-                    let start = Instant::now();
-                    state.get_many(&keys[..n]).await.unwrap();
-                    took.push(start.elapsed());
-                }
-                took
-            }))
-            .await
-            .concat();
-            took.sort();
-            let rate = took.len() as f64 / start.elapsed().as_secs_f64();
-            let at = |q: f64| took[(took.len() as f64 * q) as usize];
-            eprintln!("{what}, {tasks} callers: {rate:.0}/s, p50 {:?}, p99 {:?}", at(0.5), at(0.99));
-        }
-    }
-}
