@@ -186,7 +186,7 @@ fn join(set: Set) -> String {
 SELECT EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'j' || :id) FROM groups WHERE id = :g;
 BEGIN;
 UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = :g AND members < 100000
-RETURNING last_place \\gset
+AND NOT EXISTS (SELECT id FROM memberships WHERE uid = 'j' || :id LIMIT 1 OFFSET 3999) RETURNING last_place \\gset
 INSERT INTO memberships (group_id, uid, place, joined_at) VALUES (:g, 'j' || :id, :last_place, 1700000000000)
 ON CONFLICT (group_id, uid) DO NOTHING;
 INSERT INTO membership_blocks (group_id, block, members) VALUES (:g, :last_place / 512, 1)

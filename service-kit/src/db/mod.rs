@@ -18,6 +18,7 @@ mod door;
 mod error;
 mod manager;
 mod migrate;
+mod prepared;
 mod queue;
 mod stats;
 mod target;
@@ -26,6 +27,7 @@ mod writer;
 pub use conn::{DbConn, MultiBackend as DbBackend};
 pub use error::{OpenError, OrCode};
 pub use migrate::Migrations;
+pub use prepared::Prepared;
 pub use stats::Stats;
 
 use crate::error::{Code, Error, Result};

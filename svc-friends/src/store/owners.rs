@@ -5,7 +5,7 @@ use super::schema::owners;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde::Serialize;
-use service_kit::db::DbConn;
+use service_kit::db::{DbConn, Prepared};
 use service_kit::on_backend;
 
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Serialize)]
@@ -89,10 +89,10 @@ pub fn create_owners(conn: &mut DbConn, keys: &[String]) -> QueryResult<usize> {
 /// Sets whether others need the owner's agreement.
 pub fn set_verify(conn: &mut DbConn, owner: &str, verify: bool) -> QueryResult<usize> {
     let row = OwnerRow { verify: Some(verify), ..OwnerRow::empty(owner) };
-    on_backend!(conn, c => diesel::insert_into(owners::table)
+    on_backend!(conn, c => Prepared(diesel::insert_into(owners::table)
         .values(&row)
         .on_conflict(owners::owner)
         .do_update()
-        .set(owners::verify.eq(verify))
+        .set(owners::verify.eq(verify)))
         .execute(c))
 }

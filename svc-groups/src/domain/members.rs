@@ -25,12 +25,7 @@ impl Core {
         let (max_members, max_groups) = (self.max_members, self.max_groups_per_user);
         self.db
             .transaction(move |conn| {
-                // Before the group's row, so that nobody waits for the group because of us.
-                let is_full = is_near_to(conn, &uid, max_groups)? && {
-                    store::lock_user(conn, &uid)?;
-                    has_as_many(conn, &uid, max_groups)?
-                };
-                if join(conn, id, &uid, max_members, is_full, now)? && has_provider {
+                if join(conn, id, &uid, max_members, max_groups, now)? && has_provider {
                     enqueue(conn, &member_intent(id, &uid), now)?;
                 }
                 Ok(())
@@ -75,22 +70,21 @@ impl Core {
     }
 }
 
-/// Whether the joins of a user that may be under way at this moment, one for each database thread of each replica, may
-/// bring him to `max`. Farther away nobody has to be locked, which saves a round trip.
-fn is_near_to(conn: &mut DbConn, uid: &str, max: i64) -> Result<bool> {
-    const UNDER_WAY: i64 = 1_000;
-    Ok(store::count_memberships(conn, uid, max)? + UNDER_WAY >= max)
-}
+/// More joins of one user than this are not under way at a time: there is one for each database thread of each replica.
+const UNDER_WAY: i64 = 1_000;
 
-/// Whether a user, whom the caller has locked, is in `max` groups or more.
-fn has_as_many(conn: &mut DbConn, uid: &str, max: i64) -> Result<bool> {
-    // Memberships of groups that are gone count for nothing, and are looked for only where it matters.
-    Ok(store::count_memberships(conn, uid, max)? >= max && store::count_groups(conn, uid, max)? >= max)
-}
-
-/// `false`: was a member already. `is_full`: the user is in as many groups as he may be.
-fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, is_full: bool, now: Stamp) -> Result<bool> {
-    let place = if is_full { None } else { store::take_place(conn, id, max_members)? };
+/// `false`: was a member already.
+fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, max_groups: i64, now: Stamp) -> Result<bool> {
+    // Whoever has fewer memberships cannot come to the limit, and need not be locked to be counted.
+    let few = max_groups - UNDER_WAY;
+    let mut place = if few > 0 { store::take_place_of_few(conn, id, max_members, uid, few)? } else { None };
+    let mut is_full = false;
+    if place.is_none() && store::count_memberships(conn, uid, max_groups)? >= few {
+        // Before the group's row, so that nobody waits for the group because of us.
+        store::lock_user(conn, uid)?;
+        is_full = has_as_many(conn, uid, max_groups)?;
+        place = if is_full { None } else { store::take_place(conn, id, max_members)? };
+    }
     let Some(place) = place else {
         // Full, gone, or the last place was given to the same user a moment ago.
         return match groups::find_standing(conn, id, uid)? {
@@ -105,4 +99,10 @@ fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, is_full: bo
     }
     store::uncount(conn, id)?;
     Ok(false)
+}
+
+/// Whether a user, whom the caller has locked, is in `max` groups or more.
+fn has_as_many(conn: &mut DbConn, uid: &str, max: i64) -> Result<bool> {
+    // Memberships of groups that are gone count for nothing, and are looked for only where it matters.
+    Ok(store::count_memberships(conn, uid, max)? >= max && store::count_groups(conn, uid, max)? >= max)
 }

@@ -3,11 +3,12 @@
 
 use super::AT_ONCE;
 use super::schema::{groups, membership_blocks, memberships};
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::query_dsl::methods::FilterDsl;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
-use service_kit::db::DbConn;
+use service_kit::db::{DbConn, Prepared};
 use service_kit::on_backend;
 use shared_models::{GroupId, Stamp};
 
@@ -46,28 +47,42 @@ fn count(conn: &mut DbConn, sql: &str, uid: &str, limit: i64) -> QueryResult<i64
         n: i64,
     }
     let query = sql_query(sql).bind::<Text, _>(uid).bind::<BigInt, _>(limit);
-    Ok(RunQueryDsl::get_result::<Counted>(query, conn)?.n)
+    Ok(RunQueryDsl::get_result::<Counted>(Prepared(query), conn)?.n)
 }
 
 /// Counts one more member and gives him the next place; `None` if the group is full or there is none.
 pub fn take_place(conn: &mut DbConn, GroupId(id): GroupId, max_members: i64) -> QueryResult<Option<i64>> {
-    diesel::update(QueryDsl::filter(groups::table.find(id), groups::members.lt(max_members)))
-        .set((groups::members.eq(groups::members + 1), groups::last_place.eq(groups::last_place + 1)))
-        .returning(groups::last_place)
-        .get_result(conn)
-        .optional()
+    let group = QueryDsl::filter(groups::table.find(id), groups::members.lt(max_members));
+    let next = (groups::members.eq(groups::members + 1), groups::last_place.eq(groups::last_place + 1));
+    Prepared(diesel::update(group).set(next).returning(groups::last_place)).get_result(conn).optional()
+}
+
+/// [`take_place`] for a user with fewer than `few` memberships, 1 at least; `None` also if he has as many.
+pub fn take_place_of_few(
+    conn: &mut DbConn,
+    GroupId(id): GroupId,
+    max_members: i64,
+    uid: &str,
+    few: i64,
+) -> QueryResult<Option<i64>> {
+    let mine = FilterDsl::filter(memberships::table, memberships::uid.eq(uid));
+    let last = QueryDsl::select(mine, memberships::id).offset(few - 1).limit(1);
+    let may = groups::members.lt(max_members).and(not(exists(last)));
+    let group = QueryDsl::filter(groups::table.find(id), may);
+    let next = (groups::members.eq(groups::members + 1), groups::last_place.eq(groups::last_place + 1));
+    Prepared(diesel::update(group).set(next).returning(groups::last_place)).get_result(conn).optional()
 }
 
 /// Counts one member less; `false` if there is no such group, or `not_owner` owns it.
 pub fn give_up_place(conn: &mut DbConn, GroupId(id): GroupId, not_owner: &str) -> QueryResult<bool> {
     let group = QueryDsl::filter(groups::table.find(id), groups::owner.ne(not_owner));
-    let updated = diesel::update(group).set(groups::members.eq(groups::members - 1)).execute(conn)?;
+    let updated = Prepared(diesel::update(group).set(groups::members.eq(groups::members - 1))).execute(conn)?;
     Ok(updated == 1)
 }
 
 /// Takes back what [`take_place`] counted; the place stays empty.
 pub fn uncount(conn: &mut DbConn, GroupId(id): GroupId) -> QueryResult<usize> {
-    diesel::update(groups::table.find(id)).set(groups::members.eq(groups::members - 1)).execute(conn)
+    Prepared(diesel::update(groups::table.find(id)).set(groups::members.eq(groups::members - 1))).execute(conn)
 }
 
 /// Adds a member at a place that was taken for him; `false` if he is one already.
@@ -97,11 +112,11 @@ pub fn insert_membership(
         membership_blocks::block.eq(place / BLOCK),
         membership_blocks::members.eq(1),
     );
-    on_backend!(conn, c => diesel::insert_into(membership_blocks::table)
+    on_backend!(conn, c => Prepared(diesel::insert_into(membership_blocks::table)
         .values(block)
         .on_conflict((membership_blocks::group_id, membership_blocks::block))
         .do_update()
-        .set(membership_blocks::members.eq(membership_blocks::members + 1))
+        .set(membership_blocks::members.eq(membership_blocks::members + 1)))
         .execute(c))?;
     Ok(true)
 }
@@ -112,11 +127,8 @@ pub fn delete_membership(conn: &mut DbConn, GroupId(id): GroupId, uid: &str) -> 
         diesel::delete(memberships::table.find((id, uid))).returning(memberships::place).get_result(conn).optional()?;
     let Some(place) = place else { return Ok(false) };
     let block = membership_blocks::table.find((id, place / BLOCK));
-    let left: Option<i64> = diesel::update(block)
-        .set(membership_blocks::members.eq(membership_blocks::members - 1))
-        .returning(membership_blocks::members)
-        .get_result(conn)
-        .optional()?;
+    let less = diesel::update(block).set(membership_blocks::members.eq(membership_blocks::members - 1));
+    let left: Option<i64> = Prepared(less.returning(membership_blocks::members)).get_result(conn).optional()?;
     if left.is_some_and(|n| n <= 0) {
         diesel::delete(block).execute(conn)?;
     }

@@ -57,13 +57,15 @@ async fn lists_are_read_from_indexes_alone(backend: Backend) {
 }
 
 /// What group_get_info, group_join and group_quit say, as Diesel writes it.
-const BY_KEY: [&str; 9] = [
+const BY_KEY: [&str; 10] = [
     "SELECT id, name, owner, members FROM groups WHERE id = 1",
     "SELECT EXISTS (SELECT 1 FROM memberships WHERE group_id = 1 AND uid = 'u7') FROM groups WHERE id = 1",
     "SELECT count(*) FROM (SELECT 1 FROM memberships WHERE uid = 'u7' LIMIT 5000) AS s",
     "SELECT count(*) FROM (SELECT 1 FROM memberships m INNER JOIN groups g ON g.id = m.group_id WHERE m.uid = 'u7' \
      LIMIT 5000) AS s",
     "UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = 1 AND members < 100000",
+    "UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = 1 AND members < 100000 \
+     AND NOT EXISTS (SELECT id FROM memberships WHERE uid = 'u7' LIMIT 1 OFFSET 3999)",
     "UPDATE groups SET members = members - 1 WHERE id = 1 AND owner <> 'u7'",
     "DELETE FROM memberships WHERE group_id = 1 AND uid = 'u7'",
     "UPDATE membership_blocks SET members = members - 1 WHERE group_id = 1 AND block = 3",
@@ -98,7 +100,8 @@ async fn a_page_reads_the_same_number_of_rows_wherever_it_is(backend: Backend) {
     // As `list_page` asks: the blocks before are passed over by their counts, so never more than a block is skipped.
     for (from, skip) in [(0, 0), (0, 511), (2560, 13), (4608, 371)] {
         let statement = format!(
-            "SELECT place, uid FROM memberships WHERE group_id = 1 AND place >= {from} ORDER BY place LIMIT 20 OFFSET {skip}"
+            "SELECT place, uid, (SELECT name FROM groups WHERE id = 1 LIMIT 1) FROM memberships \
+             WHERE group_id = 1 AND place >= {from} ORDER BY place LIMIT 20 OFFSET {skip}"
         );
         let plan = explain(&app, &format!("(ANALYZE, TIMING OFF) {statement}")).await.join("\n");
         let scan = plan.lines().find(|l| l.contains("Index Only Scan")).unwrap_or_else(|| panic!("{plan}"));

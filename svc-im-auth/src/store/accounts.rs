@@ -4,7 +4,7 @@ use super::schema::accounts;
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel::query_dsl::methods::FilterDsl;
-use service_kit::db::DbConn;
+use service_kit::db::{DbConn, Prepared};
 use service_kit::on_backend;
 use shared_models::internal::AccountKey;
 use shared_models::{Gender, Stamp};
@@ -155,7 +155,7 @@ pub fn register_account(
     changes: &Changes,
     now: Stamp,
 ) -> QueryResult<Option<AccountRow>> {
-    // Most are new, and Diesel prepares an upsert anew each time.
+    // Most are new, and an upsert is prepared anew each time: what it sets varies.
     if insert_account(conn, row)? {
         return Ok(Some(row.clone()));
     }
@@ -204,7 +204,6 @@ pub fn update_account(
 }
 
 pub fn update_known_addresses(conn: &mut DbConn, key: &AccountKey, addresses: &str) -> QueryResult<usize> {
-    diesel::update(accounts::table.find((key.app_id.as_str(), key.uid.as_str())))
-        .set(accounts::known_addresses.eq(addresses))
-        .execute(conn)
+    let account = accounts::table.find((key.app_id.as_str(), key.uid.as_str()));
+    Prepared(diesel::update(account).set(accounts::known_addresses.eq(addresses))).execute(conn)
 }

@@ -6,7 +6,7 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::query_dsl::methods::FilterDsl;
 use diesel::upsert::excluded;
-use service_kit::db::DbConn;
+use service_kit::db::{DbConn, Prepared};
 use service_kit::on_backend;
 use shared_models::Platform;
 use shared_models::internal::AccountKey;
@@ -37,7 +37,7 @@ pub fn upsert_provider_token(conn: &mut DbConn, row: &TokenRow) -> QueryResult<b
     ));
     let same_owner = tokens::app_id.eq(excluded(tokens::app_id)).and(tokens::uid.eq(excluded(tokens::uid)));
     let of_live = FilterDsl::filter(upsert, tokens::state.eq(0).and(same_owner));
-    on_backend!(conn, c => of_live.execute(c).map(|n| n == 1))
+    on_backend!(conn, c => Prepared(of_live).execute(c).map(|n| n == 1))
 }
 
 /// Name and icon; holds the account's row until the end of the transaction, as every change of it does.

@@ -4,7 +4,7 @@ use super::schema::{records, validities};
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
-use service_kit::db::DbConn;
+use service_kit::db::{DbConn, Prepared};
 use service_kit::on_backend;
 use shared_models::AppId;
 
@@ -59,7 +59,7 @@ pub fn is_record_too_many(conn: &mut DbConn, row: &RecordRow, max: i64) -> Query
 }
 
 pub fn upsert_validity(conn: &mut DbConn, row: &ValidityRow) -> QueryResult<usize> {
-    on_backend!(conn, c => diesel::insert_into(validities::table)
+    on_backend!(conn, c => Prepared(diesel::insert_into(validities::table)
         .values(row)
         .on_conflict((validities::app_id, validities::im_uid, validities::ln_md5))
         .do_update()
@@ -67,12 +67,12 @@ pub fn upsert_validity(conn: &mut DbConn, row: &ValidityRow) -> QueryResult<usiz
             validities::price.eq(excluded(validities::price)),
             validities::start_time.eq(excluded(validities::start_time)),
             validities::end_time.eq(excluded(validities::end_time)),
-        ))
+        )))
         .execute(c))
 }
 
 pub fn upsert_record(conn: &mut DbConn, row: &RecordRow) -> QueryResult<usize> {
-    on_backend!(conn, c => diesel::insert_into(records::table)
+    on_backend!(conn, c => Prepared(diesel::insert_into(records::table)
         .values(row)
         .on_conflict((records::app_id, records::im_uid, records::kind, records::record_id))
         .do_update()
@@ -80,7 +80,7 @@ pub fn upsert_record(conn: &mut DbConn, row: &RecordRow) -> QueryResult<usize> {
             records::subject.eq(excluded(records::subject)),
             records::amount.eq(excluded(records::amount)),
             records::occurred_at.eq(excluded(records::occurred_at)),
-        ))
+        )))
         .execute(c))
 }
 

@@ -3,7 +3,7 @@
 use super::schema::{introductions, terminal_users};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
-use service_kit::db::DbConn;
+use service_kit::db::{DbConn, Prepared};
 use service_kit::on_backend;
 use shared_models::{AppId, Stamp, TuserKey, Uid};
 
@@ -51,10 +51,10 @@ pub fn upsert_introduction(conn: &mut DbConn, app_id: &AppId, im_uid: &Uid, br_i
         introductions::im_uid.eq(im_uid.as_str()),
         introductions::br_intro.eq(br_intro),
     );
-    on_backend!(conn, c => diesel::insert_into(introductions::table)
+    on_backend!(conn, c => Prepared(diesel::insert_into(introductions::table)
         .values(row)
         .on_conflict((introductions::app_id, introductions::im_uid))
         .do_update()
-        .set(introductions::br_intro.eq(excluded(introductions::br_intro)))
+        .set(introductions::br_intro.eq(excluded(introductions::br_intro))))
         .execute(c))
 }
