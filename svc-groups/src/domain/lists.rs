@@ -1,8 +1,7 @@
 //! Lists, in pieces: memory is bounded whatever their length.
 
 use super::Core;
-use crate::store::groups::{GroupRow, find_group};
-use crate::store::lists as store;
+use crate::store::lists::{self as store, Piece};
 use futures_util::stream::{BoxStream, StreamExt, try_unfold};
 use service_kit::wire::Chunks;
 use service_kit::{Code, Kind, Result};
@@ -48,25 +47,23 @@ impl Page {
 }
 
 impl Core {
-    /// A page of a group's members, or all of them. All that can fail before the first byte has succeeded when this
-    /// returns: the group is there and the first piece read.
-    pub async fn list_members(&self, id: GroupId, page: Option<Page>) -> Result<(GroupRow, Chunks<MemberView>)> {
-        let (group, rows) = self
+    /// A page of a group's members, or all of them, with the group's name. All that can fail before the first byte has
+    /// succeeded when this returns: the group is there and the first piece read.
+    pub async fn list_members(&self, id: GroupId, page: Option<Page>) -> Result<(String, Chunks<MemberView>)> {
+        let Piece { name, members } = self
             .db
             .read(move |conn| {
-                let group = find_group(conn, id)?.ok_or(Code::UnknownGroup)?;
-                let rows = match page {
-                    Some(page) if page.offset >= group.members => Vec::new(),
+                let piece = match page {
                     Some(page) => store::list_page(conn, id, page.offset, page.limit)?,
                     None => store::list_members(conn, id, 0, CHUNK)?,
                 };
-                Ok((group, rows))
+                Ok(piece.ok_or(Code::UnknownGroup)?)
             })
             .await?;
-        let last = last_of(&rows, CHUNK).filter(|_| page.is_none());
-        let first = self.viewed(rows, last.is_some()).await?;
+        let last = last_of(&members, CHUNK).filter(|_| page.is_none());
+        let first = self.viewed(members, last.is_some()).await?;
         let rest = last.map(|last| self.members_after(id, last));
-        Ok((group, Chunks { first, rest }))
+        Ok((name, Chunks { first, rest }))
     }
 
     fn members_after(&self, id: GroupId, after: i64) -> BoxStream<'static, Result<Vec<MemberView>>> {
@@ -83,16 +80,8 @@ impl Core {
 
     /// One piece, and where to go on if there may be another.
     async fn piece_after(&self, id: GroupId, after: i64) -> Result<(Vec<MemberView>, Option<i64>)> {
-        let rows = self
-            .db
-            .read(move |conn| {
-                let rows = store::list_members(conn, id, after, CHUNK)?;
-                // Looked at last: the members of a group that was dismissed meanwhile vanish piece by piece, and a
-                // list without them would look whole.
-                find_group(conn, id)?.ok_or(Code::UnknownGroup)?;
-                Ok(rows)
-            })
-            .await?;
+        let piece = self.db.read(move |conn| Ok(store::list_members(conn, id, after, CHUNK)?)).await?;
+        let rows = piece.ok_or(Code::UnknownGroup)?.members;
         let last = last_of(&rows, CHUNK);
         Ok((self.viewed(rows, true).await?, last))
     }

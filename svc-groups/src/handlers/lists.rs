@@ -71,8 +71,8 @@ pub async fn group_get_user_list(
     let UserListFields { page, size } = signed.more;
     let page = Page::of(page.map(|Int(n)| n), size.map(|Int(n)| n));
     core.caller(&signed.credential, client.address).await?;
-    let (found, members) = core.list_members(group.0, page).await?;
-    let head = GroupHead { group_id: group.0, group_name: found.name };
+    let (name, members) = core.list_members(group.0, page).await?;
+    let head = GroupHead { group_id: group.0, group_name: name };
     Ok(ListReply::new(head, "userinfos", members.map(move |member| shown(member, &links))))
 }
 

@@ -17,14 +17,21 @@ pub struct JoinedGroup {
     pub name: String,
 }
 
-/// Members after a place.
-pub fn list_members(conn: &mut DbConn, GroupId(id): GroupId, after: i64, limit: i64) -> QueryResult<Vec<Member>> {
+/// A piece of a group's list.
+pub struct Piece {
+    /// The group's.
+    pub name: String,
+    pub members: Vec<Member>,
+}
+
+/// Members after a place; `None`: no such group.
+pub fn list_members(conn: &mut DbConn, GroupId(id): GroupId, after: i64, limit: i64) -> QueryResult<Option<Piece>> {
     in_order(conn, id, after + 1, 0, limit)
 }
 
 /// Members number `offset` + 1 to `offset` + `limit`, at a cost that does not grow with `offset`: whole blocks are
 /// passed over by their counts.
-pub fn list_page(conn: &mut DbConn, GroupId(id): GroupId, offset: i64, limit: i64) -> QueryResult<Vec<Member>> {
+pub fn list_page(conn: &mut DbConn, GroupId(id): GroupId, offset: i64, limit: i64) -> QueryResult<Option<Piece>> {
     let mut skip = offset;
     let mut from = 0;
     if skip >= BLOCK {
@@ -41,23 +48,34 @@ pub fn list_page(conn: &mut DbConn, GroupId(id): GroupId, offset: i64, limit: i6
                     from = block * BLOCK;
                     break;
                 }
-                // Past the end.
-                None => return Ok(Vec::new()),
+                None => return nobody(conn, id),
             }
         }
     }
     in_order(conn, id, from, skip, limit)
 }
 
-fn in_order(conn: &mut DbConn, id: i64, from: i64, skip: i64, limit: i64) -> QueryResult<Vec<Member>> {
-    memberships::table
+/// In one statement, so that the group is there as long as its members are: those of a group that is dismissed vanish
+/// piece by piece, and a list without them would look whole.
+fn in_order(conn: &mut DbConn, id: i64, from: i64, skip: i64, limit: i64) -> QueryResult<Option<Piece>> {
+    let name = groups::table.find(id).select(groups::name).single_value();
+    let rows: Vec<(i64, String, Option<String>)> = memberships::table
         .filter(memberships::group_id.eq(id))
         .filter(memberships::place.ge(from))
         .order(memberships::place)
         .offset(skip)
         .limit(limit)
-        .select((memberships::place, memberships::uid))
-        .load(conn)
+        .select((memberships::place, memberships::uid, name))
+        .load(conn)?;
+    let Some(name) = rows.first().map(|(_, _, name)| name.clone()) else { return nobody(conn, id) };
+    let members = rows.into_iter().map(|(place, uid, _)| (place, uid)).collect();
+    Ok(name.map(|name| Piece { name, members }))
+}
+
+/// What there is past the end.
+fn nobody(conn: &mut DbConn, id: i64) -> QueryResult<Option<Piece>> {
+    let name = groups::table.find(id).select(groups::name).first(conn).optional()?;
+    Ok(name.map(|name| Piece { name, members: Vec::new() }))
 }
 
 /// A user's groups after a membership.
