@@ -1,11 +1,11 @@
 //! Copies in the state store of what a database owns (design §4): overwritten on change before the answer, ended
-//! after 5 s by themselves, filled in only where there is none.
+//! after 5 s at most by themselves, filled in only where there is none.
 //!
 //! Where a copy could not be overwritten this process knows that there may be an old one, and believes none until
 //! the old one must have ended; so the process that made a change never sees it undone. Changes of one thing come here
 //! in any order: a copy that tells its revision ([`REVISION`]) is not overwritten by one of an earlier.
 
-use crate::error::Result;
+use crate::random::shortened;
 use crate::state::{State, Terms};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,11 +50,13 @@ impl Copies {
         self.get_many(&[key]).await.pop().flatten()
     }
 
-    /// Copies of what was read from the database, by a read that began at `as_of`; a copy that is there is newer.
+    /// Copies of what was read from the database, by a read that began at `as_of`; a copy that is there is newer. They
+    /// end together, but not with those of other reads.
     pub async fn fill<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)], as_of: Instant) {
+        let terms = Terms { over: false, within: WITHIN, life: shortened(COPY_TTL) };
         for entries in entries.chunks(AT_ONCE) {
             // Without them everything is right, only slower.
-            if as_of.elapsed() > WITHIN || self.put(entries, as_of, false).await.is_err() {
+            if as_of.elapsed() > WITHIN || self.0.state.put_copies(entries, as_of, terms).await.is_err() {
                 return;
             }
         }
@@ -62,18 +64,16 @@ impl Copies {
 
     /// After a change, before its answer.
     pub async fn overwrite<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)]) {
+        // The whole time: a read from before the change must be too late to fill in when this copy ends.
+        let terms = Terms { over: true, within: WITHIN, life: COPY_TTL };
         for entries in entries.chunks(AT_ONCE) {
-            if let Err(e) = self.put(entries, Instant::now(), true).await {
+            if let Err(e) = self.0.state.put_copies(entries, Instant::now(), terms).await {
                 log::warn!("copies could not be overwritten; others may see old ones for up to 5 s: {}", e.chain());
                 let until = Instant::now() + COPY_TTL;
                 *self.0.doubted_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
                 return;
             }
         }
-    }
-
-    async fn put<K: AsRef<str>, V: AsRef<str>>(&self, entries: &[(K, V)], as_of: Instant, over: bool) -> Result<()> {
-        self.0.state.put_copies(entries, as_of, Terms { over, within: WITHIN, life: COPY_TTL }).await
     }
 
     fn are_doubted(&self) -> bool {

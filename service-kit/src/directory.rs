@@ -5,6 +5,7 @@
 use crate::copies::Copies;
 use crate::error::{Code, Error, Result};
 use crate::internal::InternalClient;
+use crate::random::shortened;
 use crate::state::State;
 use futures_util::future::BoxFuture;
 use lru::LruCache;
@@ -61,9 +62,15 @@ struct Entry {
     profile: Option<Arc<Profile>>,
     /// When the look-up that brought it began, or the change was made.
     as_of: Instant,
+    /// What a look-up brought is looked up again together, but not with what others brought.
+    fresh: Duration,
 }
 
 impl Entry {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.duration_since(self.as_of) < self.fresh
+    }
+
     /// Whether what came later is older than this: a copy of before a change.
     fn outdates(&self, brought: Option<&Arc<Profile>>) -> bool {
         let revision = |profile: Option<&Arc<Profile>>| profile.map(|p| p.revision);
@@ -115,8 +122,9 @@ impl Directory {
         let now = Instant::now();
         let mut found: Vec<Option<Option<Arc<Profile>>>> = {
             let near = self.near();
-            let fresh = |e: &&Entry| now.duration_since(e.as_of) < FRESH;
-            keys.iter().map(|key| near.entries.peek(key).filter(fresh).map(|e| e.profile.clone())).collect()
+            keys.iter()
+                .map(|key| near.entries.peek(key).filter(|e| e.is_fresh(now)).map(|e| e.profile.clone()))
+                .collect()
         };
         let missing =
             |found: &[Option<_>]| -> Vec<usize> { (0..found.len()).filter(|n| found[*n].is_none()).collect() };
@@ -155,7 +163,7 @@ impl Directory {
         let mut near = self.near();
         // Of changes at the same time the answer to the earlier may come later.
         if near.entries.peek(&key).is_none_or(|known| !known.outdates(profile.as_ref())) {
-            near.entries.put(key, Entry { profile, as_of: Instant::now() });
+            near.entries.put(key, Entry { profile, as_of: Instant::now(), fresh: FRESH });
         }
     }
 
@@ -171,7 +179,7 @@ impl Directory {
             .iter()
             .map(|key| {
                 match near.entries.get(key) {
-                    Some(entry) if now.duration_since(entry.as_of) < FRESH => return Some(entry.profile.clone()),
+                    Some(entry) if entry.is_fresh(now) => return Some(entry.profile.clone()),
                     _ => {}
                 }
                 match near.flights.get(key) {
@@ -217,6 +225,7 @@ impl Directory {
             }
             self.0.copies.fill(&copies, flight.began).await;
         }
+        let fresh = shortened(FRESH);
         let mut near = self.near();
         for (key, profile) in &mut brought {
             match near.entries.peek(key) {
@@ -225,7 +234,7 @@ impl Directory {
                     profile.clone_from(&newer.profile);
                 }
                 _ => {
-                    let entry = Entry { profile: profile.clone(), as_of: flight.began };
+                    let entry = Entry { profile: profile.clone(), as_of: flight.began, fresh };
                     near.entries.put(key.clone(), entry);
                 }
             }

@@ -66,6 +66,30 @@ async fn a_copys_time_begins_when_it_was_true_and_soon_it_is_too_late_for_it() {
     }
 }
 
+/// Else what was all read in one burst would all be read in the next, every 5 s.
+#[tokio::test]
+async fn copies_of_one_read_end_together_and_those_of_many_do_not() {
+    let state = State::memory();
+    let copies = Copies::new(state.clone());
+    let reads: Vec<[String; 2]> = (0..64).map(|n| [format!("{n}a"), format!("{n}b")]).collect();
+    let start = Instant::now();
+    for read in &reads {
+        copies.fill(&read.each_ref().map(|key| (key, "")), Instant::now()).await;
+    }
+    // The first end after three quarters of 5 s.
+    sleep(ms(4400).saturating_sub(start.elapsed())).await;
+    let mut alive = 0;
+    for read in &reads {
+        match state.get_many(read).await.unwrap().as_slice() {
+            [Some(_), Some(_)] => alive += 1,
+            found => assert_eq!(found, [None, None]),
+        }
+    }
+    assert!((1..64).contains(&alive), "{alive}");
+    sleep(ms(5050).saturating_sub(start.elapsed())).await;
+    assert_eq!(state.get_many(&reads.concat()).await.unwrap(), vec![None; 128]);
+}
+
 /// Nor after an idle connection has been told the time again, and again.
 #[tokio::test]
 async fn what_lay_in_a_frozen_redis_is_no_copy_when_it_goes_on() {

@@ -328,6 +328,31 @@ async fn others_see_a_change_within_7_s_while_redis_fails_and_oneself_at_once() 
 }
 
 #[tokio::test]
+async fn what_was_looked_up_in_one_burst_is_not_looked_up_again_in_another() {
+    let uids: Vec<String> = (0..64).map(|n| format!("u{n}")).collect();
+    let names: Vec<(&str, &str)> = uids.iter().map(|uid| (uid.as_str(), "old")).collect();
+    let (state, upstream) = (State::memory(), Upstream::new(&names));
+    let directory = Directory::new(state.clone(), upstream.clone());
+    let since = Instant::now();
+    for uid in &uids {
+        name(&directory, uid).await.unwrap();
+        upstream.rename(uid, "new");
+        state.delete(&format!("profile:kith:{uid}")).await.unwrap();
+    }
+    // The first are looked up again after three quarters of 2 s.
+    sleep(Duration::from_millis(1_750).saturating_sub(since.elapsed())).await;
+    let mut old = 0;
+    for uid in &uids {
+        old += usize::from(name(&directory, uid).await.as_deref() == Some("old"));
+    }
+    assert!((1..64).contains(&old), "{old}");
+    sleep(STALE.saturating_sub(since.elapsed())).await;
+    for uid in &uids {
+        assert_eq!(name(&directory, uid).await.as_deref(), Some("new"));
+    }
+}
+
+#[tokio::test]
 async fn what_is_unreachable_and_not_at_hand_is_an_error_and_never_nobody() {
     let state = State::memory();
     let upstream = Upstream::new(&[("a", "Anna"), ("b", "Bert")]);
