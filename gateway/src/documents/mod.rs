@@ -12,9 +12,10 @@ use crate::upstream::Upstream;
 use fetch::{Fetched, fetch};
 use serde_json::{Value, json};
 use service_kit::openapi::{Document, Merged, merge};
+use std::error::Error;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 /// How often services are asked whether their documents are still the same.
@@ -36,11 +37,13 @@ impl Drop for Keeper {
     }
 }
 
+type Failure = Box<dyn Error + Send + Sync>;
+
 /// A service's document as it was last seen.
 #[derive(Default)]
 struct Known {
     etag: String,
-    document: Option<Value>,
+    document: Option<Document>,
 }
 
 impl Documents {
@@ -54,68 +57,82 @@ impl Documents {
 
     /// Fetches all documents once, then goes on in the background.
     pub async fn keep(self: &Arc<Self>, upstreams: &[Arc<Upstream>], routes: Routes) -> Keeper {
+        let (upstreams, routes) = (upstreams.to_vec(), Arc::new(routes));
         let mut known: Vec<Known> = upstreams.iter().map(|_| Known::default()).collect();
         let first = async {
-            self.look(upstreams, &routes, &mut known).await;
+            look(&upstreams, &routes, &mut known).await;
         };
         let _ = timeout(FIRST, first).await;
-        self.show(upstreams, &routes, &known);
-        let (this, upstreams) = (Arc::clone(self), upstreams.to_vec());
+        self.show(&upstreams, &routes, &known).await;
+        let this = Arc::clone(self);
         Keeper(tokio::spawn(async move {
             loop {
                 let complete = known.iter().all(|known| known.document.is_some());
                 sleep(if complete { LOOK } else { LOOK_FOR_MISSING }).await;
-                if this.look(&upstreams, &routes, &mut known).await {
-                    this.show(&upstreams, &routes, &known);
+                if look(&upstreams, &routes, &mut known).await {
+                    this.show(&upstreams, &routes, &known).await;
                 }
             }
         }))
     }
 
-    /// Asks all services; whether anything is new.
-    async fn look(&self, upstreams: &[Arc<Upstream>], routes: &Routes, known: &mut [Known]) -> bool {
-        let mut is_new = false;
-        for (n, (upstream, known)) in upstreams.iter().zip(known).enumerate() {
-            match fetch(upstream, &known.etag).await {
-                Ok(Fetched::Same) => {}
-                Ok(Fetched::New { etag, mut document }) => {
-                    keep_routed(&mut document, |path| routes.find(path) == Some(n));
-                    *known = Known { etag, document: Some(document) };
-                    is_new = true;
-                }
-                Err(why) => log::debug!("{}: no API document: {why}", upstream.name),
-            }
+    async fn show(&self, upstreams: &[Arc<Upstream>], routes: &Arc<Routes>, known: &[Known]) {
+        let parts: Vec<(String, Option<Document>)> =
+            upstreams.iter().zip(known).map(|(u, known)| (u.name.clone(), known.document.clone())).collect();
+        let routes = Arc::clone(routes);
+        if let Ok(document) = spawn_blocking(move || merged(&parts, &routes)).await {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = document;
         }
-        is_new
-    }
-
-    fn show(&self, upstreams: &[Arc<Upstream>], routes: &Routes, known: &[Known]) {
-        let own = own::document();
-        let mut parts = vec![("gateway", own.value())];
-        let mut missing = Vec::new();
-        for (upstream, known) in upstreams.iter().zip(known) {
-            match &known.document {
-                Some(document) => parts.push((upstream.name.as_str(), document)),
-                None if routes.lead_to(&upstream.name) => missing.push(upstream.name.as_str()),
-                None => {}
-            }
-        }
-        let Merged { mut document, clashes } = merge(own::info(&missing), &parts);
-        for clash in clashes {
-            log::warn!("API documents: claimed by several: {clash}");
-        }
-        if !missing.is_empty() {
-            document["x-kith-missing"] = json!(missing);
-        }
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Document::new(document);
     }
 }
 
-/// Leaves only the paths that lead there from here.
-fn keep_routed(document: &mut Value, leads: impl Fn(&str) -> bool) {
-    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
-        paths.retain(|path, _| leads(path));
+/// Asks all services; whether anything is new.
+async fn look(upstreams: &[Arc<Upstream>], routes: &Arc<Routes>, known: &mut [Known]) -> bool {
+    let mut is_new = false;
+    for (n, (upstream, known)) in upstreams.iter().zip(known).enumerate() {
+        let found = async {
+            let Fetched::New { etag, body } = fetch(upstream, &known.etag).await? else { return Ok(None) };
+            let routes = Arc::clone(routes);
+            let document = spawn_blocking(move || routed(&body, |path| routes.find(path) == Some(n))).await??;
+            Ok::<_, Failure>(Some(Known { etag, document: Some(document) }))
+        };
+        match found.await {
+            Ok(None) => {}
+            Ok(Some(new)) => {
+                *known = new;
+                is_new = true;
+            }
+            Err(why) => log::debug!("{}: no API document: {why}", upstream.name),
+        }
     }
+    is_new
+}
+
+// Documents are half a megabyte of text and several of parts. They are taken apart and put together on threads that end
+// soon after, and with them that memory; and no worker that serves requests is held up.
+
+/// A service's document without the paths that lead elsewhere from here.
+fn routed(body: &[u8], leads: impl Fn(&str) -> bool) -> Result<Document, Failure> {
+    let mut document: Value = serde_json::from_slice(body)?;
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).ok_or("not an API document")?;
+    paths.retain(|path, _| leads(path));
+    Ok(Document::new(document))
+}
+
+fn merged(parts: &[(String, Option<Document>)], routes: &Routes) -> Document {
+    let missing: Vec<&str> =
+        parts.iter().filter(|(name, known)| known.is_none() && routes.lead_to(name)).map(|(n, _)| n.as_str()).collect();
+    let own = own::document();
+    let known = parts.iter().filter_map(|(name, known)| Some((name.as_str(), known.as_ref()?)));
+    let all = std::iter::once(("gateway", &own)).chain(known).map(|(name, document)| (name, document.value()));
+    let Merged { mut document, clashes } = merge(own::info(&missing), all);
+    for clash in clashes {
+        log::warn!("API documents: claimed by several: {clash}");
+    }
+    if !missing.is_empty() {
+        document["x-kith-missing"] = json!(missing);
+    }
+    Document::new(document)
 }
 
 #[cfg(test)]
@@ -124,9 +141,12 @@ mod tests {
 
     #[test]
     fn a_document_counts_for_the_paths_that_are_routed_to_its_service() {
-        let mut document = json!({"paths": {"/im/{group_id}/group_join/": {}, "/healthz": {}}});
-        keep_routed(&mut document, |path| path.starts_with("/im"));
-        assert_eq!(document, json!({"paths": {"/im/{group_id}/group_join/": {}}}));
+        let body = r#"{"paths": {"/im/{group_id}/group_join/": {}, "/healthz": {}}}"#;
+        let document = routed(body.as_bytes(), |path| path.starts_with("/im")).map_err(|e| e.to_string());
+        assert_eq!(document.map(|d| d.value()), Ok(json!({"paths": {"/im/{group_id}/group_join/": {}}})));
+        for other in ["", "[]", "{}", r#"{"paths": []}"#] {
+            assert!(routed(other.as_bytes(), |_| true).is_err(), "{other}");
+        }
     }
 
     #[test]

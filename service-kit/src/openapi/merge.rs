@@ -13,27 +13,25 @@ pub struct Merged {
 }
 
 /// Merges documents by their services' names; `info` is the whole's.
-pub fn merge(info: Value, parts: &[(&str, &Value)]) -> Merged {
+pub fn merge<'a>(info: Value, parts: impl IntoIterator<Item = (&'a str, Value)>) -> Merged {
     let (mut paths, mut components) = (Map::new(), Map::new());
     let (mut ids, mut clashes) = (BTreeSet::new(), Vec::new());
     let mut tags = BTreeSet::new();
-    for (name, part) in parts {
-        let mut part = (*part).clone();
+    for (name, mut part) in parts {
         rename(&mut part, name);
-        for (kind, some) in part["components"].as_object().into_iter().flatten() {
-            let all = components.entry(kind.clone()).or_insert_with(|| json!({}));
-            for (component, value) in some.as_object().into_iter().flatten() {
-                all[format!("{name}_{component}")] = value.clone();
+        for (kind, some) in entries(part["components"].take()) {
+            let all = components.entry(kind).or_insert_with(|| json!({}));
+            for (component, value) in entries(some) {
+                all[format!("{name}_{component}")] = value;
             }
         }
-        for (path, item) in part["paths"].as_object().into_iter().flatten() {
+        for (path, item) in entries(part["paths"].take()) {
             let there = paths.entry(path.clone()).or_insert_with(|| json!({}));
-            for (method, operation) in METHODS.iter().filter_map(|m| Some((*m, item.get(*m)?))) {
-                if there.get(method).is_some() {
+            for (method, mut operation) in entries(item).filter(|(m, _)| METHODS.contains(&m.as_str())) {
+                if there.get(&method).is_some() {
                     clashes.push(format!("{name}: {} {path}", method.to_uppercase()));
                     continue;
                 }
-                let mut operation = operation.clone();
                 let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
                 if !ids.insert(id.clone()) {
                     clashes.push(format!("{name}: operation id {id}"));
@@ -49,6 +47,11 @@ pub fn merge(info: Value, parts: &[(&str, &Value)]) -> Merged {
     let tags: Vec<Value> = tags.into_iter().map(|tag| json!({"name": tag})).collect();
     let document = json!({"openapi": "3.1.0", "info": info, "tags": tags, "paths": paths, "components": components});
     Merged { document, clashes }
+}
+
+fn entries(value: Value) -> impl Iterator<Item = (String, Value)> {
+    let map = if let Value::Object(map) = value { map } else { Map::new() };
+    map.into_iter()
 }
 
 /// References and security requirements get the service's name before theirs.
@@ -94,7 +97,7 @@ mod tests {
     #[test]
     fn types_of_one_name_stay_apart() {
         let (one, two) = (part("/one", "string"), part("/two", "integer"));
-        let Merged { document, clashes } = merge(json!({"title": "x"}), &[("one", &one), ("two", &two)]);
+        let Merged { document, clashes } = merge(json!({"title": "x"}), [("one", one), ("two", two)]);
         let schemas = &document["components"]["schemas"];
         assert_eq!(schemas["one_Same"]["type"], "string");
         assert_eq!(schemas["two_Same"]["type"], "integer");
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn a_call_that_two_services_claim_is_the_firsts() {
         let (one, two) = (part("/same", "string"), part("/same", "integer"));
-        let merged = merge(json!({}), &[("one", &one), ("two", &two)]);
+        let merged = merge(json!({}), [("one", one), ("two", two)]);
         assert_eq!(merged.clashes, ["two: GET /same"]);
         let read = &merged.document["paths"]["/same"]["get"]["responses"]["200"];
         assert_eq!(read["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/one_Same");

@@ -23,8 +23,7 @@ fn parts() -> [(&'static str, Document); 4] {
 
 static WHOLE: LazyLock<Value> = LazyLock::new(|| {
     let parts = parts();
-    let parts: Vec<_> = parts.iter().map(|(name, document)| (*name, document.value())).collect();
-    merge(json!({"title": "all"}), &parts).document
+    merge(json!({"title": "all"}), parts.iter().map(|(name, document)| (*name, document.value()))).document
 });
 
 /// Holds an answer against the document, if it speaks of the call.
@@ -86,9 +85,8 @@ fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
 
 #[test]
 fn services_claim_no_call_and_no_name_twice() {
-    let parts = parts();
-    let parts: Vec<_> = parts.iter().map(|(name, document)| (*name, document.value())).collect();
-    let merged = merge(json!({}), &parts);
+    let parts = parts().map(|(name, document)| (name, document.value()));
+    let merged = merge(json!({}), parts.clone());
     assert_eq!(merged.clashes, Vec::<String>::new());
     for kind in ["schemas", "responses", "securitySchemes"] {
         let own: usize =
@@ -373,6 +371,6 @@ async fn each_service_serves_its_own_document() {
         let key = format!("KITH__{}__LISTEN", name.to_uppercase());
         let place = stack.processes[name].environment()[&key].clone();
         let answer = Client::new(&format!("http://{place}")).get("/openapi.json").await;
-        assert_eq!((answer.status, &answer.json()), (200, document.value()), "{name}");
+        assert_eq!((answer.status, answer.json()), (200, document.value()), "{name}");
     }
 }
