@@ -76,6 +76,7 @@ impl Contest {
         let mut turns: Vec<Turns> = self.sides.iter().map(|_| Turns::default()).collect();
         for _ in 0..plan.rounds {
             for (side, turns) in self.sides.iter().zip(&mut turns) {
+                side.load.warm_up(Pace::Closed, time)?;
                 let before: Vec<f64> = side.cost.iter().map(|(_, trees)| cost::cpu(trees)).collect();
                 let tally = side.load.run(Pace::Closed, time)?;
                 let after = side.cost.iter().map(|(_, trees)| cost::cpu(trees));
@@ -90,6 +91,7 @@ impl Contest {
         let rate = (slowest * OPEN_SHARE).max(plan.of(1.0, 50.0));
         for _ in 0..plan.open_rounds() {
             for (side, turns) in self.sides.iter().zip(&mut turns) {
+                side.load.warm_up(Pace::Open(rate), time)?;
                 let tally: Tally = side.load.run(Pace::Open(rate), time)?;
                 turns.open_p50.push(tally.quantile(0.5));
                 turns.open_p99.push(tally.quantile(0.99));

@@ -6,6 +6,9 @@ use std::fs;
 /// Linux counts CPU time in these for programs, whatever the kernel's own clock.
 const TICKS_A_SECOND: f64 = 100.0;
 
+/// How the names of SQLite's files end.
+const SQLITE: [&str; 2] = [".db", ".db-shm"];
+
 /// A process and everything that it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tree(pub u32);
@@ -42,7 +45,7 @@ pub fn cpu(trees: &[Tree]) -> f64 {
     trees.iter().map(|tree| tree.cpu()).sum()
 }
 
-/// Resident memory in KiB; what processes share counts in each.
+/// Resident memory in KiB, databases apart; what processes share counts in each.
 pub fn memory(trees: &[Tree]) -> u64 {
     trees.iter().map(|tree| tree.memory()).sum()
 }
@@ -61,7 +64,18 @@ fn stat(pid: u32) -> Option<Stat> {
     Some(Stat { parent: fields.get(1)?.parse().ok()?, cpu: ticks as f64 / TICKS_A_SECOND })
 }
 
+/// Without the pages of SQLite's files: they are the kernel's cache of the disk, mapped.
 fn resident(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?;
+    let (mut sum, mut counts) = (0, true);
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("Rss:"), Some(size)) if counts => sum += size.parse::<u64>().ok()?,
+            (Some(name), _) if name.ends_with(':') => {}
+            // The head of the next mapping; it ends with the file's name.
+            _ => counts = !SQLITE.iter().any(|end| line.ends_with(end)),
+        }
+    }
+    Some(sum)
 }

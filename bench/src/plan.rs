@@ -1,5 +1,6 @@
 //! How much is measured.
 
+use crate::load::WARM_UP;
 use clap::Parser;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,6 +60,8 @@ impl Plan {
 
     /// An upper bound of the calls that one side of a contest gets at `rate` a second.
     pub fn calls_at(&self, rate: u64) -> u64 {
-        (self.seconds * u64::from(self.rounds + self.open_rounds()) + 2) * rate
+        let turns = u64::from(self.rounds + self.open_rounds());
+        let time = (self.time() + WARM_UP).as_secs_f64() * turns as f64 + 2.0;
+        (time * rate as f64) as u64
     }
 }

@@ -39,11 +39,13 @@ pub struct Calls {
     next: Arc<AtomicU64>,
     /// So many different requests there are; more would not be new.
     most: u64,
-    /// Whether a wrong answer is asked for again, some times: a service may be busy while something is set up, and in a
-    /// smoke run on a busy machine.
+    /// Whether a wrong answer, or none, is asked for again, some times: a service may be busy while something is set up
+    /// (ejabberd's rooms then even cut connections), and in a smoke run on a busy machine.
     patient: bool,
 }
 
+/// So long each turn goes on, at most, before it counts.
+pub const WARM_UP: Duration = Duration::from_millis(500);
 /// How often and after which pause the patient ask again.
 const PATIENCE: (u32, Duration) = (40, Duration::from_millis(250));
 
@@ -97,16 +99,25 @@ impl Calls {
                     request.clear();
                     (self.render)(self.number(), &mut request);
                 }
-                let answer = line.exchange(&request).await?;
-                match self.check(&answer) {
-                    Ok(()) => {
-                        bodies.push(String::from_utf8_lossy(answer.body).into_owned());
+                let (outcome, broken) = match line.exchange(&request).await {
+                    Ok(answer) => {
+                        let body = String::from_utf8_lossy(answer.body).into_owned();
+                        (self.check(&answer).map(|()| body), false)
+                    }
+                    Err(e) => (Err(e), true),
+                };
+                match outcome {
+                    Ok(body) => {
+                        bodies.push(body);
                         tries = 0;
                     }
                     Err(e) if tries == PATIENCE.0 => return Err(e),
                     Err(_) => {
                         tries += 1;
                         tokio::time::sleep(PATIENCE.1).await;
+                        if broken {
+                            line = Line::open(self.address, self.protocol).await?;
+                        }
                     }
                 }
             }
@@ -191,6 +202,15 @@ impl Load {
                 calls.patient = true;
             }
             Self::Pgbench(pgbench) => pgbench.clients = pgbench.clients.min(connections as u64),
+        }
+    }
+
+    /// Before a turn of `time`: what was lost while others had theirs (caches of seconds) is made good before it
+    /// counts. pgbench has nothing of the kind.
+    pub fn warm_up(&self, pace: Pace, time: Duration) -> Result<()> {
+        match self {
+            Self::Calls(calls) => run::run(calls, pace, time.min(WARM_UP)).map(drop),
+            Self::Pgbench(_) => Ok(()),
         }
     }
 

@@ -157,13 +157,19 @@ async fn converse(
             request.clear();
             (calls.render)(number, &mut request);
         }
-        let answer = line.exchange(&request).await?;
-        match calls.check(&answer) {
+        let (outcome, broken) = match line.exchange(&request).await {
+            Ok(answer) => (calls.check(&answer), false),
+            Err(e) => (Err(e), true),
+        };
+        match outcome {
             Ok(()) => tally.borrow_mut().record(from.elapsed()),
             Err(e) if !calls.patient || tries >= PATIENCE.0 => return Err(e),
             Err(_) => {
                 tries += 1;
                 tokio::time::sleep(PATIENCE.1).await;
+                if broken {
+                    line = Line::open(calls.address, calls.protocol).await?;
+                }
                 continue;
             }
         }

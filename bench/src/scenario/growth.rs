@@ -139,8 +139,9 @@ fn turn(
         );
         postgres.number("postgres", &sql)
     };
-    let before = (pages()?, cost::cpu(&services), cost::cpu(stores));
     let load = Load::Calls(stack.calls[n].1.clone());
+    load.warm_up(Pace::Closed, time)?;
+    let before = (pages()?, cost::cpu(&services), cost::cpu(stores));
     let tally = load.run(Pace::Closed, time)?;
     let after = (cost::cpu(&services), cost::cpu(stores), pages()?);
     let answers = tally.answers.max(1) as f64;
