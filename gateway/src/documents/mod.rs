@@ -15,7 +15,8 @@ use service_kit::openapi::{Document, Merged, merge};
 use std::error::Error;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// How often services are asked whether their documents are still the same.
@@ -80,7 +81,7 @@ impl Documents {
         let parts: Vec<(String, Option<Document>)> =
             upstreams.iter().zip(known).map(|(u, known)| (u.name.clone(), known.document.clone())).collect();
         let routes = Arc::clone(routes);
-        if let Ok(document) = spawn_blocking(move || merged(&parts, &routes)).await {
+        if let Ok(document) = apart(move || merged(&parts, &routes)).await {
             *self.0.write().unwrap_or_else(PoisonError::into_inner) = document;
         }
     }
@@ -93,7 +94,7 @@ async fn look(upstreams: &[Arc<Upstream>], routes: &Arc<Routes>, known: &mut [Kn
         let found = async {
             let Fetched::New { etag, body } = fetch(upstream, &known.etag).await? else { return Ok(None) };
             let routes = Arc::clone(routes);
-            let document = spawn_blocking(move || routed(&body, |path| routes.find(path) == Some(n))).await??;
+            let document = apart(move || routed(&body, |path| routes.find(path) == Some(n))).await??;
             Ok::<_, Failure>(Some(Known { etag, document: Some(document) }))
         };
         match found.await {
@@ -108,8 +109,14 @@ async fn look(upstreams: &[Arc<Upstream>], routes: &Arc<Routes>, known: &mut [Kn
     is_new
 }
 
-// Documents are half a megabyte of text and several of parts. They are taken apart and put together on threads that end
-// soon after, and with them that memory; and no worker that serves requests is held up.
+/// Runs on a thread that ends with it, and with the thread its memory: documents are half a megabyte of text and several
+/// of parts. And no worker that serves requests is held up.
+async fn apart<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let (caller, done) = oneshot::channel();
+    let run = move || drop(caller.send(job()));
+    std::thread::Builder::new().name("kith-documents".into()).spawn(run)?;
+    Ok(done.await?)
+}
 
 /// A service's document without the paths that lead elsewhere from here.
 fn routed(body: &[u8], leads: impl Fn(&str) -> bool) -> Result<Document, Failure> {

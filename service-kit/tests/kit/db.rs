@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use service_kit::db::{Db, DbConn, DbSettings, Migrations, OrCode};
+use service_kit::db::{Db, DbConn, DbSettings, Migrations, OrCode, Prepared};
 use service_kit::testkit::postgres::{FreshDatabase, fresh_database};
 use service_kit::{Code, Error, Result, on_backend};
 use std::collections::HashMap;
@@ -247,6 +247,34 @@ async fn a_swallowed_error_is_never_a_false_success(backend: Backend) {
     .await
     .unwrap();
     assert!(keys(&db).await.contains_key("contained"));
+}
+
+/// PostgreSQL tells what its connection keeps; Diesel alone would keep no UPDATE.
+#[tokio::test]
+async fn what_is_prepared_once_stays_so() {
+    let home = Home::new(Backend::Postgres);
+    let db = home.open_with(|settings| settings.threads = 1).await;
+    let set = |id: i64, balance: i64| {
+        db.write(move |conn| {
+            let account = diesel::update(accounts::table.find(id)).set(accounts::balance.eq(balance));
+            Ok(Prepared(account.returning(accounts::balance)).get_result::<i64>(conn)?)
+        })
+    };
+    let insert = |conn: &mut DbConn| Ok(conn.batch_execute("INSERT INTO accounts VALUES (101, 0), (102, 0)")?);
+    db.transaction(insert).await.unwrap();
+    for (id, balance) in [(101, 1), (102, 2), (101, 3)] {
+        assert_eq!(set(id, balance).await.unwrap(), balance);
+    }
+    let kept = db.read(|conn| {
+        #[derive(QueryableByName)]
+        struct Kept {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            n: i64,
+        }
+        let sql = "SELECT count(*) AS n FROM pg_prepared_statements WHERE statement LIKE 'UPDATE%'";
+        Ok(diesel::sql_query(sql).get_result::<Kept>(conn)?.n)
+    });
+    assert_eq!(kept.await.unwrap(), 1);
 }
 
 async fn a_write_is_one_statement(backend: Backend) {
