@@ -5,6 +5,7 @@ use crate::fail::Failure;
 use crate::forward::{Body, Drain, Refused, forward};
 use crate::headers::{Caller, identify, size};
 use crate::limit::declared_length;
+use crate::own::Own;
 use crate::worker::Worker;
 use crate::{cors, own, path};
 use actix_http::body::{BodySize, BoxBody, MessageBody};
@@ -117,7 +118,13 @@ impl Visit {
         {
             return refused(error, payload);
         }
-        if let Some(answer) = own::answer(&self.head, path, shared) {
+        if let Some(own) = own::answer(&self.head, path, shared) {
+            let answer = match own {
+                Ok(Own::Page(page)) => Ok(page),
+                // Apart, so that no other request carries the room that this takes.
+                Ok(Own::Document(documents)) => Box::pin(own::document(&self.head, documents)).await,
+                Err(error) => Err(error),
+            };
             return answer.map_err(|error| Refused { error, payload: Some(payload) });
         }
         if size(&self.head).is_none_or(|size| size > shared.settings.limits.header) {

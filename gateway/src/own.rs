@@ -1,5 +1,6 @@
 //! Paths that the gateway itself answers.
 
+use crate::documents::Documents;
 use crate::forward::Body;
 use crate::worker::Shared;
 use crate::{docs, landing};
@@ -7,7 +8,7 @@ use actix_http::body::BodySize;
 use actix_http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
 use actix_http::{Method, RequestHead, Response, StatusCode};
 use bytes::Bytes;
-use service_kit::openapi::{self, Document};
+use service_kit::openapi;
 use service_kit::{Code, Error};
 
 /// Whether whoever looks after the process asks, who is never told to wait.
@@ -20,14 +21,21 @@ fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path)
 }
 
+/// What the gateway itself has on a path.
+pub enum Own<'a> {
+    Page(Response<Body>),
+    /// The API document, which may have to be looked for: [`document`].
+    Document(&'a Documents),
+}
+
 /// The answer on a path of the gateway's own; `None` on any other.
-pub fn answer(head: &RequestHead, path: &str, shared: &Shared) -> Option<Result<Response<Body>, Error>> {
+pub fn answer<'a>(head: &RequestHead, path: &str, shared: &'a Shared) -> Option<Result<Own<'a>, Error>> {
     let path = without_slash(path);
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     if let Some(documents) = &shared.documents {
         let answered = match docs::file(path) {
-            Some((content, fields)) => Some(page(StatusCode::OK, content, &fields)),
-            None => (path == openapi::PATH).then(|| document(head, &documents.current())),
+            Some((content, fields)) => Some(Own::Page(page(StatusCode::OK, content, &fields))),
+            None => (path == openapi::PATH).then_some(Own::Document(documents)),
         };
         if let Some(answer) = answered {
             return Some(if reads { Ok(answer) } else { Err(Code::WrongMethod.into()) });
@@ -49,7 +57,7 @@ pub fn answer(head: &RequestHead, path: &str, shared: &Shared) -> Option<Result<
     } else {
         &[(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")]
     };
-    Some(Ok(page(status, content, fields)))
+    Some(Ok(Own::Page(page(status, content, fields))))
 }
 
 fn page(status: StatusCode, content: &'static str, fields: &[(HeaderName, &'static str)]) -> Response<Body> {
@@ -60,8 +68,9 @@ fn page(status: StatusCode, content: &'static str, fields: &[(HeaderName, &'stat
     answer
 }
 
-/// The API document of all services, as it is known now.
-fn document(head: &RequestHead, document: &Document) -> Response<Body> {
+/// The API document of all services.
+pub async fn document(head: &RequestHead, documents: &Documents) -> Result<Response<Body>, Error> {
+    let document = documents.current().await.map_err(Error::internal)?;
     let known = head.headers.get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == document.etag().as_bytes());
     let mut answer = if known {
         Response::with_body(StatusCode::NOT_MODIFIED, Body::nothing(BodySize::None))
@@ -74,5 +83,5 @@ fn document(head: &RequestHead, document: &Document) -> Response<Body> {
     if let Ok(etag) = HeaderValue::from_str(document.etag()) {
         fields.insert(ETAG, etag);
     }
-    answer
+    Ok(answer)
 }

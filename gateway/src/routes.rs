@@ -6,17 +6,20 @@
 use crate::settings::{RouteTable, UpstreamTable};
 
 /// The table in force.
+#[derive(Clone)]
 pub struct Routes {
     upstreams: Vec<String>,
     /// The longest prefix first; fixed prefixes before patterns, so that no pattern takes a fixed prefix's paths.
     rows: Vec<Row>,
 }
 
+#[derive(Clone)]
 struct Row {
     prefix: Prefix,
     upstream: usize,
 }
 
+#[derive(Clone)]
 enum Prefix {
     /// `/tu_`: whatever begins so.
     Open(String),

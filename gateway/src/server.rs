@@ -40,6 +40,7 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
     let own_metrics = GatewayMetrics::new(&metrics);
     let routes = Routes::new(&settings.routes, &settings.upstreams).map_err(Error::internal)?;
     let upstreams = upstreams(&routes, &settings, &own_metrics);
+    let documents = settings.docs.then(|| Documents::new(&upstreams, routes.clone()));
     let health = health(&upstreams);
     let mut spec = Spec::new("gateway", &common, health.clone(), metrics.clone());
     spec.metrics.extend(others);
@@ -57,15 +58,10 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
         health,
         metrics,
         own_metrics,
-        documents: settings.docs.then(|| Arc::new(Documents::new())),
+        documents,
         settings,
     });
     let keeper = Keeper::start(&shared.upstreams, shared.settings.timeouts.connect.into()).await;
-    let table = Routes::new(&shared.settings.routes, &shared.settings.upstreams).map_err(Error::internal)?;
-    let documents = match &shared.documents {
-        Some(documents) => Some(documents.keep(&shared.upstreams, table).await),
-        None => None,
-    };
 
     let builder = spec.builder();
     let stopping = builder.graceful_shutdown_signal();
@@ -98,7 +94,7 @@ pub async fn start_with(common: Common, settings: Settings, others: Vec<Metrics>
 
     Ok(Running::start(builder.run(), addresses, &spec)
         .before_stop(move |_| async move { shared.sockets.close().await })
-        .after_stop(move || async move { drop((keeper, documents)) }))
+        .after_stop(move || async move { drop(keeper) }))
 }
 
 type Accepted = (Conn, Option<std::net::SocketAddr>);

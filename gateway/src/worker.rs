@@ -32,7 +32,7 @@ pub struct Shared {
     pub metrics: Metrics,
     pub own_metrics: GatewayMetrics,
     /// Where they are shown.
-    pub documents: Option<Arc<Documents>>,
+    pub documents: Option<Documents>,
 }
 
 /// What one worker has.

@@ -39,7 +39,7 @@ pub async fn start_in(common: Common, settings: FriendsSettings, environment: En
     });
     let links = LinkBase::new(&common);
     let running = serve(
-        &spec.with_document(api::document()),
+        &spec.with_document(api::document),
         listeners,
         move |cfg| routes::public(cfg, core.clone(), links.clone()),
         routes::internal,

@@ -60,7 +60,7 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
     let sweep = actix_rt::spawn(core.clone().sweep_dismissed());
     let (public, internal, links) = (core.clone(), core, LinkBase::new(&common));
     let running = serve(
-        &base.spec.with_document(api::document()),
+        &base.spec.with_document(api::document),
         base.listeners,
         move |cfg| routes::public(cfg, public.clone(), links.clone()),
         move |cfg| routes::internal(cfg, internal.clone()),

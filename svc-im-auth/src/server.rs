@@ -43,7 +43,7 @@ pub async fn start_in(common: Common, settings: ImAuthSettings, environment: Env
     let look = actix_rt::spawn(core.clone().look_after_sockets());
     let (public, internal, ending) = (core.clone(), core.clone(), core.clone());
     let running = serve(
-        &spec.with_document(api::document()),
+        &spec.with_document(api::document),
         listeners,
         move |cfg| routes::public(cfg, public.clone(), media.clone(), links.clone()),
         move |cfg| routes::internal(cfg, internal.clone()),

@@ -58,7 +58,7 @@ pub async fn start_in(common: Common, settings: TerminalUserSettings, environmen
     });
     let sweep = actix_rt::spawn(core.clone().sweep_used_codes());
     let running = serve(
-        &spec.with_document(api::document()),
+        &spec.with_document(api::document),
         listeners,
         move |cfg| routes::public(cfg, core.clone(), links.clone()),
         routes::internal,

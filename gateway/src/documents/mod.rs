@@ -1,8 +1,9 @@
 //! The API document of all services: fetched from them, merged, kept.
 //!
 //! Fetched and not built in: the gateway links no service, its table may name services that are none of ours, and
-//! while versions change the document is that of what runs. A service that is away keeps its last known document; one
-//! that was never seen is left out, and the document says so.
+//! while versions change the document is that of what runs. Only when somebody asks: most gateways are never asked, and
+//! documents take megabytes to put together. A service that is away keeps its last known document; one that was never
+//! seen is left out, and the document says so.
 
 mod fetch;
 mod own;
@@ -10,112 +11,96 @@ mod own;
 use crate::routes::Routes;
 use crate::upstream::Upstream;
 use fetch::{Fetched, fetch};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
-use service_kit::openapi::{Document, Merged, merge};
+use service_kit::openapi::{Document, Merged, apart, merge};
 use std::error::Error;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
-/// How often services are asked whether their documents are still the same.
-const LOOK: Duration = Duration::from_secs(60);
+/// How long documents count as still the same.
+const FRESH: Duration = Duration::from_secs(60);
 /// The same while one has never been seen.
-const LOOK_FOR_MISSING: Duration = Duration::from_secs(2);
-/// The start waits so long for the documents; later ones are found as they come.
-const FIRST: Duration = Duration::from_secs(1);
+const FRESH_WITHOUT_ALL: Duration = Duration::from_secs(2);
 
-/// The document as it is now.
-pub struct Documents(RwLock<Document>);
+/// The document as it is when somebody asks.
+pub struct Documents {
+    upstreams: Vec<Arc<Upstream>>,
+    routes: Arc<Routes>,
+    /// Whoever asks while another looks waits for what he finds.
+    seen: Mutex<Seen>,
+}
 
-/// The task that keeps it; it ends with this.
-pub struct Keeper(JoinHandle<()>);
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// What was last seen.
+struct Seen {
+    /// Of each upstream.
+    parts: Vec<Known>,
+    /// Of all parts.
+    whole: Option<(Instant, Document)>,
 }
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// A service's document as it was last seen.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Known {
     etag: String,
     document: Option<Document>,
 }
 
 impl Documents {
-    pub fn new() -> Self {
-        Self(RwLock::new(Document::new(Value::Null)))
+    pub fn new(upstreams: &[Arc<Upstream>], routes: Routes) -> Self {
+        let seen = Seen { parts: vec![Known::default(); upstreams.len()], whole: None };
+        Self { upstreams: upstreams.to_vec(), routes: Arc::new(routes), seen: Mutex::new(seen) }
     }
 
-    pub fn current(&self) -> Document {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Fetches all documents once, then goes on in the background.
-    pub async fn keep(self: &Arc<Self>, upstreams: &[Arc<Upstream>], routes: Routes) -> Keeper {
-        let (upstreams, routes) = (upstreams.to_vec(), Arc::new(routes));
-        let mut known: Vec<Known> = upstreams.iter().map(|_| Known::default()).collect();
-        let first = async {
-            look(&upstreams, &routes, &mut known).await;
-        };
-        let _ = timeout(FIRST, first).await;
-        self.show(&upstreams, &routes, &known).await;
-        let this = Arc::clone(self);
-        Keeper(tokio::spawn(async move {
-            loop {
-                let complete = known.iter().all(|known| known.document.is_some());
-                sleep(if complete { LOOK } else { LOOK_FOR_MISSING }).await;
-                if look(&upstreams, &routes, &mut known).await {
-                    this.show(&upstreams, &routes, &known).await;
+    /// Takes as long as the slowest service, two seconds at most, when it was last asked a while ago.
+    pub async fn current(&self) -> Result<Document, Failure> {
+        let mut seen = self.seen.lock().await;
+        let fresh = if seen.parts.iter().all(|part| part.document.is_some()) { FRESH } else { FRESH_WITHOUT_ALL };
+        if let Some((at, whole)) = &seen.whole
+            && at.elapsed() < fresh
+        {
+            return Ok(whole.clone());
+        }
+        let looks = self.upstreams.iter().zip(&seen.parts).enumerate().map(|(n, (upstream, part))| async move {
+            self.look(n, upstream, part).await.unwrap_or_else(|why| {
+                log::debug!("{}: no API document: {why}", upstream.name);
+                None
+            })
+        });
+        let found = join_all(looks).await;
+        let whole = match &seen.whole {
+            Some((_, whole)) if found.iter().all(Option::is_none) => whole.clone(),
+            _ => {
+                let mut parts = seen.parts.clone();
+                for (part, found) in parts.iter_mut().zip(found) {
+                    *part = found.unwrap_or_else(|| part.clone());
                 }
+                let whole = self.merged(&parts).await?;
+                seen.parts = parts;
+                whole
             }
-        }))
-    }
-
-    async fn show(&self, upstreams: &[Arc<Upstream>], routes: &Arc<Routes>, known: &[Known]) {
-        let parts: Vec<(String, Option<Document>)> =
-            upstreams.iter().zip(known).map(|(u, known)| (u.name.clone(), known.document.clone())).collect();
-        let routes = Arc::clone(routes);
-        if let Ok(document) = apart(move || merged(&parts, &routes)).await {
-            *self.0.write().unwrap_or_else(PoisonError::into_inner) = document;
-        }
-    }
-}
-
-/// Asks all services; whether anything is new.
-async fn look(upstreams: &[Arc<Upstream>], routes: &Arc<Routes>, known: &mut [Known]) -> bool {
-    let mut is_new = false;
-    for (n, (upstream, known)) in upstreams.iter().zip(known).enumerate() {
-        let found = async {
-            let Fetched::New { etag, body } = fetch(upstream, &known.etag).await? else { return Ok(None) };
-            let routes = Arc::clone(routes);
-            let document = apart(move || routed(&body, |path| routes.find(path) == Some(n))).await??;
-            Ok::<_, Failure>(Some(Known { etag, document: Some(document) }))
         };
-        match found.await {
-            Ok(None) => {}
-            Ok(Some(new)) => {
-                *known = new;
-                is_new = true;
-            }
-            Err(why) => log::debug!("{}: no API document: {why}", upstream.name),
-        }
+        seen.whole = Some((Instant::now(), whole.clone()));
+        Ok(whole)
     }
-    is_new
-}
 
-/// Runs on a thread that ends with it, and with the thread its memory: documents are half a megabyte of text and several
-/// of parts. And no worker that serves requests is held up.
-async fn apart<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let (caller, done) = oneshot::channel();
-    let run = move || drop(caller.send(job()));
-    std::thread::Builder::new().name("kith-documents".into()).spawn(run)?;
-    Ok(done.await?)
+    /// What upstream number `n` has that is new.
+    async fn look(&self, n: usize, upstream: &Upstream, part: &Known) -> Result<Option<Known>, Failure> {
+        let Fetched::New { etag, body } = fetch(upstream, &part.etag).await? else { return Ok(None) };
+        let routes = Arc::clone(&self.routes);
+        let document = apart(move || routed(&body, |path| routes.find(path) == Some(n))).await??;
+        Ok(Some(Known { etag, document: Some(document) }))
+    }
+
+    async fn merged(&self, parts: &[Known]) -> Result<Document, Failure> {
+        let names = self.upstreams.iter().map(|upstream| upstream.name.clone());
+        let parts: Vec<_> = names.zip(parts.iter().map(|part| part.document.clone())).collect();
+        let routes = Arc::clone(&self.routes);
+        Ok(apart(move || merged(&parts, &routes)).await?)
+    }
 }
 
 /// A service's document without the paths that lead elsewhere from here.

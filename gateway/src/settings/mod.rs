@@ -42,7 +42,7 @@ pub struct Settings {
     /// Web origins whose scripts may call, `https://app.example`; `*` = all. Empty: none.
     #[schema(value_type = Vec<String>)]
     pub cors: List<Origin>,
-    /// Whether the services' API documents are fetched from them and shown at `/openapi.json` and `/docs`.
+    /// Whether `/openapi.json` and `/docs` show the services' API documents, which are fetched when somebody asks.
     pub docs: bool,
     /// Families A and D too get the real HTTP status of the gateway's own failures (contract §0).
     pub real_status: bool,

@@ -26,7 +26,9 @@ use actix_web::web::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Where a service serves its document, and the gateway that of all.
 pub const PATH: &str = "/openapi.json";
@@ -75,6 +77,15 @@ impl Document {
     pub fn etag(&self) -> &str {
         &self.0.etag
     }
+}
+
+/// Runs what makes documents on a thread that ends with it, and with the thread its memory: documents are half a
+/// megabyte of text and several of parts. And no worker that serves requests is held up. Fails if there is no thread.
+pub async fn apart<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (caller, done) = oneshot::channel();
+    let run = move || drop(caller.send(job()));
+    std::thread::Builder::new().name("kith-documents".into()).spawn(run)?;
+    done.await.map_err(io::Error::other)
 }
 
 /// Where a route table and a document differ, one line each; both ways.

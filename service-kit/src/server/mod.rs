@@ -12,6 +12,7 @@ pub use entry::{AccessLine, Context};
 pub(crate) use internal::INTERNAL_TOKEN;
 pub use run::{Deadline, Running, stop_all, until_signal};
 
+use self::document::LazyDocument;
 use crate::client::GATEWAY_TOKEN;
 use crate::error::{Code, Error};
 use crate::health::Health;
@@ -131,7 +132,7 @@ pub struct Spec {
     pub workers: usize,
     pub drain: Duration,
     /// Of a service: its API document.
-    pub document: Option<Document>,
+    document: Option<LazyDocument>,
 }
 
 impl Spec {
@@ -150,8 +151,8 @@ impl Spec {
 
     /// The same, with the API document of its public calls.
     #[must_use]
-    pub fn with_document(&self, document: Document) -> Self {
-        Self { document: Some(document), ..self.clone() }
+    pub fn with_document(&self, document: fn() -> Document) -> Self {
+        Self { document: Some(LazyDocument::new(document)), ..self.clone() }
     }
 
     pub fn context(&self) -> Context {

@@ -8,6 +8,7 @@ on_both! {
     a_user_joins_no_more_groups_than_the_setting_allows
     parallel_joins_of_one_user_in_many_groups_do_not_exceed_it
     groups_made_and_groups_that_came_with_a_key_count_and_are_not_refused
+    a_limit_far_above_what_most_reach_holds_to_the_last_group
 }
 
 const FULL: &str = "this user is in as many groups as one may be in";
@@ -85,6 +86,49 @@ async fn groups_made_and_groups_that_came_with_a_key_count_and_are_not_refused(b
     assert_eq!(app.groups("admin-new").await.len(), 6);
     assert_eq!(app.on(other, "group_join", "admin-new").await["reason"], FULL);
     app.join(other, "admin-old").await;
+    app.is_consistent().await;
+    app.stop().await;
+}
+
+/// Who has few memberships is counted while he joins, who comes near the limit under a lock: this one does both.
+async fn a_limit_far_above_what_most_reach_holds_to_the_last_group(backend: Backend) {
+    const LIMIT: u32 = 1_002;
+    let app = TestApp::start_with(backend, |_, settings| settings.max_groups_per_user = LIMIT).await;
+    let numbers = TestApp::numbers(backend, LIMIT as usize + 2);
+    for sql in [
+        format!(
+            "INSERT INTO groups (name, owner, members, last_place, created_at) SELECT 'g', 'owner' || n, 1, 1, 1 \
+             FROM {numbers} AS s"
+        ),
+        "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT id, owner, 1, 1 FROM groups".to_owned(),
+        "INSERT INTO membership_blocks SELECT id, 0, 1 FROM groups".to_owned(),
+    ] {
+        app.execute(&sql).await;
+    }
+    for id in 1..=3 {
+        app.join(id, "u").await;
+    }
+    // All the others but three.
+    for sql in [
+        format!(
+            "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT id, 'u', 2, 1 FROM groups \
+             WHERE id BETWEEN 4 AND {}",
+            LIMIT - 1
+        ),
+        "UPDATE groups SET members = 2, last_place = 2 WHERE members = 1 AND id IN \
+         (SELECT group_id FROM memberships WHERE uid = 'u')"
+            .to_owned(),
+        "UPDATE membership_blocks SET members = 2 WHERE members = 1 AND group_id IN \
+         (SELECT group_id FROM memberships WHERE uid = 'u')"
+            .to_owned(),
+    ] {
+        app.execute(&sql).await;
+    }
+    app.join(LIMIT.into(), "u").await;
+    for id in [LIMIT + 1, LIMIT + 2] {
+        assert_eq!(app.on(id.into(), "group_join", "u").await["reason"], FULL);
+    }
+    assert_eq!(app.groups("u").await.len(), LIMIT as usize);
     app.is_consistent().await;
     app.stop().await;
 }

@@ -3,6 +3,7 @@
 use crate::helpers::{Backend, TestApp};
 use crate::on_both;
 use diesel::connection::SimpleConnection;
+use serde_json::json;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ on_both! {
     parallel_joins_and_quits_of_one_user_leave_true_counts
     pages_are_the_list_wherever_members_left_gaps
     a_join_that_has_to_wait_for_a_dismissal_finds_no_group
+    a_group_that_is_gone_has_no_list_while_its_members_are_swept_away
 }
 
 async fn parallel_joins_and_quits_of_one_user_leave_true_counts(backend: Backend) {
@@ -37,16 +39,11 @@ async fn pages_are_the_list_wherever_members_left_gaps(backend: Backend) {
     let app = TestApp::start(backend).await;
     let id = app.create("admin").await;
     // 3,000 places of which every third, and two whole blocks, are empty; past the API, like their counts.
-    let rows = match backend {
-        Backend::Postgres => "SELECT n FROM generate_series(2, 3000) AS t(n)",
-        Backend::Sqlite => {
-            "WITH RECURSIVE t(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM t WHERE n < 3000) SELECT n FROM t"
-        }
-    };
+    let numbers = TestApp::numbers(backend, 3_000);
     for sql in [
         format!(
-            "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT {id}, 'u' || n, n, 1 FROM ({rows}) AS s \
-             WHERE n % 3 > 0 AND n / 512 NOT IN (2, 3)"
+            "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT {id}, 'u' || n, n, 1 FROM {numbers} AS s \
+             WHERE n > 1 AND n % 3 > 0 AND n / 512 NOT IN (2, 3)"
         ),
         format!("DELETE FROM membership_blocks WHERE group_id = {id}"),
         format!(
@@ -100,5 +97,21 @@ async fn a_join_that_has_to_wait_for_a_dismissal_finds_no_group(backend: Backend
     assert_eq!(app.on(id, "group_join", "u").await["reason"], "no such group");
     dismissal.await.unwrap().unwrap();
     assert_eq!(app.number("SELECT count(*) AS n FROM memberships WHERE uid = 'u'").await, 0);
+    app.stop().await;
+}
+
+async fn a_group_that_is_gone_has_no_list_while_its_members_are_swept_away(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let id = app.create("admin").await;
+    app.join(id, "u").await;
+    // Not written down as dismissed, so that nobody sweeps.
+    app.execute(&format!("DELETE FROM groups WHERE id = {id}")).await;
+    assert_eq!(app.number("SELECT count(*) AS n FROM memberships").await, 2);
+    let nothing = json!({"ret": "failed", "reason": "no such group"});
+    assert_eq!(app.on(id, "group_get_user_list", "somebody").await, nothing);
+    for page in [1, 2, 3] {
+        let path = format!("/im/{id}/group_get_user_list");
+        assert_eq!(app.post(&path, "somebody", json!({"page": page, "size": 1})).await, nothing);
+    }
     app.stop().await;
 }
