@@ -25,7 +25,7 @@ const STALE: Duration = Duration::from_millis(2_100);
 
 /// svc-im-auth, as far as a directory knows it. Clones are the same.
 #[derive(Clone)]
-struct Upstream(Arc<Inner>);
+pub(crate) struct Upstream(Arc<Inner>);
 
 struct Inner {
     /// With their revisions.
@@ -38,7 +38,7 @@ struct Inner {
 }
 
 impl Upstream {
-    fn new(names: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(names: &[(&str, &str)]) -> Self {
         let names = names.iter().map(|(uid, name)| (key(uid), ((*name).to_owned(), 1))).collect();
         Self(Arc::new(Inner {
             names: Mutex::new(names),
@@ -49,15 +49,15 @@ impl Upstream {
     }
 
     /// No answer leaves until [`Self::answer`].
-    fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.0.gate.forget_permits(PERMITS);
     }
 
-    fn answer(&self) {
+    pub(crate) fn answer(&self) {
         self.0.gate.add_permits(PERMITS);
     }
 
-    fn reachable(&self, reachable: bool) {
+    pub(crate) fn reachable(&self, reachable: bool) {
         *self.0.reachable.lock().unwrap() = reachable;
     }
 
@@ -68,11 +68,11 @@ impl Upstream {
         profile(&key(uid), name, revision)
     }
 
-    fn calls(&self) -> Vec<Vec<AccountKey>> {
+    pub(crate) fn calls(&self) -> Vec<Vec<AccountKey>> {
         self.0.calls.lock().unwrap().clone()
     }
 
-    async fn until_calls(&self, count: usize) {
+    pub(crate) async fn until_calls(&self, count: usize) {
         let calls = async {
             while self.calls().len() < count {
                 sleep(Duration::from_millis(5)).await;
@@ -102,11 +102,11 @@ impl ProfileSource for Upstream {
     }
 }
 
-fn key(uid: &str) -> AccountKey {
+pub(crate) fn key(uid: &str) -> AccountKey {
     AccountKey { app_id: AppId::new("kith").unwrap(), uid: Uid::new(uid).unwrap() }
 }
 
-fn profile(key: &AccountKey, name: &str, revision: i64) -> Profile {
+pub(crate) fn profile(key: &AccountKey, name: &str, revision: i64) -> Profile {
     Profile {
         revision,
         app_id: key.app_id.clone(),
@@ -129,7 +129,7 @@ async fn on_redis(server: &RedisServer, prefix: &str, upstream: &Upstream) -> Di
     Directory::new(State::open(&settings).await.unwrap(), upstream.clone())
 }
 
-async fn name(directory: &Directory, uid: &str) -> Option<String> {
+pub(crate) async fn name(directory: &Directory, uid: &str) -> Option<String> {
     let found = tokio::time::timeout(PATIENCE, directory.get(&key(uid))).await.expect("an answer");
     found.unwrap().map(|profile| profile.name.clone())
 }

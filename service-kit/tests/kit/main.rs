@@ -8,6 +8,7 @@ mod db_ends;
 mod db_outages;
 mod db_sqlite;
 mod directory;
+mod directory_crowd;
 mod lockout;
 mod media;
 mod outbox;

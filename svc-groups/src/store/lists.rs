@@ -29,30 +29,41 @@ pub fn list_members(conn: &mut DbConn, GroupId(id): GroupId, after: i64, limit: 
     in_order(conn, id, after + 1, 0, limit)
 }
 
-/// Members number `offset` + 1 to `offset` + `limit`, at a cost that does not grow with `offset`: whole blocks are
-/// passed over by their counts.
+/// Members number `offset` + 1 to `offset` + `limit`: whole blocks are passed over by their counts.
 pub fn list_page(conn: &mut DbConn, GroupId(id): GroupId, offset: i64, limit: i64) -> QueryResult<Option<Piece>> {
-    let mut skip = offset;
-    let mut from = 0;
-    if skip >= BLOCK {
+    if offset < BLOCK {
+        return in_order(conn, id, 0, offset, limit);
+    }
+    match pass_over(conn, id, offset)? {
+        Some((from, skip)) => in_order(conn, id, from, skip, limit),
+        None => nobody(conn, id),
+    }
+}
+
+/// The place from which there are so many members less to skip; `None`: there are no more.
+fn pass_over(conn: &mut DbConn, id: i64, offset: i64) -> QueryResult<Option<(i64, i64)>> {
+    let (mut skip, mut after, mut piece) = (offset, -1, 0);
+    loop {
+        // As many as there must be, and some for the gaps that members left; where those are large, more and more.
+        piece = (skip / BLOCK + 8).max(2 * piece);
         let blocks = membership_blocks::table
             .filter(membership_blocks::group_id.eq(id))
+            .filter(membership_blocks::block.gt(after))
             .order(membership_blocks::block)
+            .limit(piece)
             .select((membership_blocks::block, membership_blocks::members))
             .load::<(i64, i64)>(conn)?;
-        let mut blocks = blocks.into_iter();
-        loop {
-            match blocks.next() {
-                Some((_, members)) if members <= skip => skip -= members,
-                Some((block, _)) => {
-                    from = block * BLOCK;
-                    break;
-                }
-                None => return nobody(conn, id),
+        for &(block, members) in &blocks {
+            if members > skip {
+                return Ok(Some((block * BLOCK, skip)));
             }
+            skip -= members;
+        }
+        match blocks.last() {
+            Some(&(last, _)) if blocks.len() as i64 == piece => after = last,
+            _ => return Ok(None),
         }
     }
-    in_order(conn, id, from, skip, limit)
 }
 
 /// In one statement, so that the group is there as long as its members are: those of a group that is dismissed vanish

@@ -38,12 +38,13 @@ async fn parallel_joins_and_quits_of_one_user_leave_true_counts(backend: Backend
 async fn pages_are_the_list_wherever_members_left_gaps(backend: Backend) {
     let app = TestApp::start(backend).await;
     let id = app.create("admin").await;
-    // 3,000 places of which every third, and two whole blocks, are empty; past the API, like their counts.
-    let numbers = TestApp::numbers(backend, 3_000);
+    // 12,000 places: of the first half every third and two whole blocks are empty, of the second half nearly all; past the
+    // API, like their counts.
+    let numbers = TestApp::numbers(backend, 12_000);
     for sql in [
         format!(
             "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT {id}, 'u' || n, n, 1 FROM {numbers} AS s \
-             WHERE n > 1 AND n % 3 > 0 AND n / 512 NOT IN (2, 3)"
+             WHERE n > 1 AND n % 3 > 0 AND n / 512 NOT IN (2, 3) AND (n < 6000 OR n % 100 = 1)"
         ),
         format!("DELETE FROM membership_blocks WHERE group_id = {id}"),
         format!(
@@ -51,7 +52,7 @@ async fn pages_are_the_list_wherever_members_left_gaps(backend: Backend) {
              GROUP BY place / 512"
         ),
         format!(
-            "UPDATE groups SET last_place = 3000, members = (SELECT count(*) FROM memberships WHERE group_id = {id}) \
+            "UPDATE groups SET last_place = 12000, members = (SELECT count(*) FROM memberships WHERE group_id = {id}) \
              WHERE id = {id}"
         ),
     ] {

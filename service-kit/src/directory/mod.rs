@@ -2,20 +2,23 @@
 //!
 //! Where the profile cannot be had the call fails: "unknown" is never shown as an empty name.
 
+mod flights;
+
 use crate::copies::Copies;
 use crate::error::{Code, Error, Result};
 use crate::internal::InternalClient;
 use crate::random::shortened;
 use crate::state::State;
-use futures_util::future::BoxFuture;
+use flights::{Brought, Flight, Flights, GATHER, Progress};
+use futures_util::future::{BoxFuture, join_all};
 use lru::LruCache;
 use shared_models::Profile;
 use shared_models::internal::{AccountKey, MAX_PROFILES, ProfilesRequest, ProfilesResponse};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
 
 /// Older entries of this process are looked up again.
 const FRESH: Duration = Duration::from_secs(2);
@@ -53,8 +56,7 @@ struct Inner {
 
 struct Near {
     entries: LruCache<AccountKey, Entry>,
-    /// Look-ups under way; the channel closes when one ends, however it ends.
-    flights: HashMap<AccountKey, watch::Receiver<()>>,
+    flights: Flights,
 }
 
 #[derive(Clone)]
@@ -82,7 +84,7 @@ impl Entry {
 
 impl Directory {
     pub fn new(state: State, source: impl ProfileSource) -> Self {
-        let near = Near { entries: LruCache::new(CAPACITY), flights: HashMap::new() };
+        let near = Near { entries: LruCache::new(CAPACITY), flights: Flights::default() };
         Self(Arc::new(Inner { copies: Copies::new(state), source: Box::new(source), near: Mutex::new(near) }))
     }
 
@@ -94,24 +96,18 @@ impl Directory {
     /// Profiles in the order of `keys`; `None` where there is no such account.
     pub async fn get_many(&self, keys: &[AccountKey]) -> Result<Vec<Option<Arc<Profile>>>> {
         let deadline = tokio::time::Instant::now() + WAIT;
+        let mut found: Vec<Option<Option<Arc<Profile>>>> = vec![None; keys.len()];
         loop {
-            let (found, mine, others) = self.look(keys);
-            if mine.keys.is_empty() && others.is_empty() {
+            let flights = self.look(keys, &mut found);
+            for landed in join_all(flights.iter().map(|flight| self.landing(flight, deadline))).await {
+                if let Some(brought) = landed? {
+                    for (key, found) in keys.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+                        *found = brought.get(key).cloned();
+                    }
+                }
+            }
+            if found.iter().all(Option::is_some) {
                 return Ok(found.into_iter().map(Option::flatten).collect());
-            }
-            if !mine.keys.is_empty() {
-                let brought = self.fetch(&mine).await?;
-                if others.is_empty() {
-                    let missing = |key| brought.get(key).cloned().flatten();
-                    return Ok(keys.iter().zip(found).map(|(k, f)| f.unwrap_or_else(|| missing(k))).collect());
-                }
-            }
-            drop(mine);
-            for mut other in others {
-                // Err is the end of that look-up: the next round finds what it brought, or looks itself.
-                if tokio::time::timeout_at(deadline, other.changed()).await.is_err() {
-                    return Err(Code::Unreachable.into());
-                }
             }
         }
     }
@@ -167,42 +163,65 @@ impl Directory {
         }
     }
 
-    /// What is at hand, what this caller is to look up, and whose look-ups to wait for.
-    #[expect(clippy::type_complexity, reason = "three parts of one look, taken apart at once")]
-    fn look(&self, keys: &[AccountKey]) -> (Vec<Option<Option<Arc<Profile>>>>, Flight, Vec<watch::Receiver<()>>) {
+    /// Fills in what is at hand; the look-ups that bring the rest.
+    fn look(&self, keys: &[AccountKey], found: &mut [Option<Option<Arc<Profile>>>]) -> Vec<Arc<Flight>> {
         let now = Instant::now();
-        let (done, landed) = watch::channel(());
-        let mut mine = Flight { directory: self.clone(), keys: Vec::new(), began: now, _done: done };
-        let (mut others, mut claimed) = (Vec::new(), HashSet::new());
+        let mut flights: Vec<Arc<Flight>> = Vec::new();
         let mut near = self.near();
-        let found = keys
-            .iter()
-            .map(|key| {
-                match near.entries.get(key) {
-                    Some(entry) if entry.is_fresh(now) => return Some(entry.profile.clone()),
-                    _ => {}
-                }
-                match near.flights.get(key) {
-                    Some(_) if claimed.contains(key) => {}
-                    Some(other) => others.push(other.clone()),
-                    None => {
-                        near.flights.insert(key.clone(), landed.clone());
-                        claimed.insert(key);
-                        mine.keys.push(key.clone());
+        for (key, found) in keys.iter().zip(found).filter(|(_, found)| found.is_none()) {
+            match near.entries.get(key) {
+                Some(entry) if entry.is_fresh(now) => *found = Some(entry.profile.clone()),
+                _ => {
+                    let flight = near.flights.join(key);
+                    if !flights.iter().any(|known| Arc::ptr_eq(known, &flight)) {
+                        flights.push(flight);
                     }
                 }
-                None
-            })
-            .collect();
-        (found, mine, others)
+            }
+        }
+        flights
     }
 
-    async fn fetch(&self, flight: &Flight) -> Result<HashMap<AccountKey, Option<Arc<Profile>>>> {
-        let mut brought = HashMap::with_capacity(flight.keys.len());
-        let copies: Vec<String> = flight.keys.iter().map(copy_key).collect();
+    /// Makes a look-up, or waits until another has made it; `None` if that one has gone.
+    async fn landing(&self, flight: &Arc<Flight>, deadline: tokio::time::Instant) -> Result<Option<Arc<Brought>>> {
+        let mut progress = flight.progress.subscribe();
+        let mut is_due = false;
+        loop {
+            if let Some(pilot) = Pilot::of(self, flight, is_due) {
+                return self.fetch(pilot).await.map(Some);
+            }
+            tokio::select! {
+                biased;
+                landed = progress.wait_for(|progress| !matches!(progress, Progress::Waiting)) => {
+                    return match landed.map(|progress| progress.clone()) {
+                        Ok(Progress::Landed(brought)) => Ok(Some(brought)),
+                        Ok(Progress::Failed(code)) => Err(code.into()),
+                        Ok(Progress::Abandoned | Progress::Waiting) | Err(_) => Ok(None),
+                    };
+                }
+                () = flight.go.notified() => {}
+                () = sleep(GATHER), if !is_due => is_due = true,
+                () = sleep_until(deadline) => return Err(Code::Unreachable.into()),
+            }
+        }
+    }
+
+    async fn fetch(&self, pilot: Pilot) -> Result<Arc<Brought>> {
+        let brought = self.bring(&pilot).await;
+        let progress = match &brought {
+            Ok(brought) => Progress::Landed(Arc::clone(brought)),
+            Err(error) => Progress::Failed(error.code()),
+        };
+        pilot.flight.progress.send_replace(progress);
+        brought
+    }
+
+    async fn bring(&self, pilot: &Pilot) -> Result<Arc<Brought>> {
+        let mut brought = Brought::with_capacity(pilot.keys.len());
+        let copies: Vec<String> = pilot.keys.iter().map(copy_key).collect();
         let copies = self.0.copies.get_many(&copies).await;
         let mut missing = Vec::new();
-        for (key, copy) in flight.keys.iter().zip(copies) {
+        for (key, copy) in pilot.keys.iter().zip(copies) {
             match copy.as_deref().map(parse_copy) {
                 Some(Ok(profile)) => drop(brought.insert(key.clone(), profile)),
                 _ => missing.push(key.clone()),
@@ -223,23 +242,23 @@ impl Directory {
                 copies.push((copy_key(key), copy));
                 brought.insert(key.clone(), profile.map(Arc::new));
             }
-            self.0.copies.fill(&copies, flight.began).await;
+            self.0.copies.fill(&copies, pilot.began).await;
         }
         let fresh = shortened(FRESH);
         let mut near = self.near();
         for (key, profile) in &mut brought {
             match near.entries.peek(key) {
                 // A change of this process's own came after this look-up began, or is not in what it found.
-                Some(newer) if newer.as_of > flight.began || newer.outdates(profile.as_ref()) => {
+                Some(newer) if newer.as_of > pilot.began || newer.outdates(profile.as_ref()) => {
                     profile.clone_from(&newer.profile);
                 }
                 _ => {
-                    let entry = Entry { profile: profile.clone(), as_of: flight.began, fresh };
+                    let entry = Entry { profile: profile.clone(), as_of: pilot.began, fresh };
                     near.entries.put(key.clone(), entry);
                 }
             }
         }
-        Ok(brought)
+        Ok(Arc::new(brought))
     }
 
     fn near(&self) -> MutexGuard<'_, Near> {
@@ -247,22 +266,31 @@ impl Directory {
     }
 }
 
-/// A look-up under way. Ends when dropped, also where its caller has gone.
-struct Flight {
+/// Whoever makes a look-up. It ends with this, also where its caller has gone.
+struct Pilot {
     directory: Directory,
+    flight: Arc<Flight>,
     keys: Vec<AccountKey>,
     began: Instant,
-    _done: watch::Sender<()>,
 }
 
-impl Drop for Flight {
+impl Pilot {
+    fn of(directory: &Directory, flight: &Arc<Flight>, is_due: bool) -> Option<Self> {
+        let keys = directory.near().flights.begin(flight, is_due)?;
+        Some(Self { directory: directory.clone(), flight: Arc::clone(flight), keys, began: Instant::now() })
+    }
+}
+
+impl Drop for Pilot {
     fn drop(&mut self) {
-        if !self.keys.is_empty() {
-            let mut near = self.directory.near();
-            for key in &self.keys {
-                near.flights.remove(key);
+        self.directory.near().flights.end(&self.keys);
+        self.flight.progress.send_if_modified(|progress| {
+            let is_abandoned = matches!(progress, Progress::Waiting);
+            if is_abandoned {
+                *progress = Progress::Abandoned;
             }
-        }
+            is_abandoned
+        });
     }
 }
 
