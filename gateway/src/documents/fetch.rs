@@ -1,4 +1,5 @@
-//! One service's document, over a connection of its own: this happens once a minute.
+//! One service's document, over a connection of its own: this happens once a minute at most, or every two seconds while
+//! one is missing.
 
 use crate::upstream::{Address, Upstream};
 use http::header::{ETAG, HOST, IF_NONE_MATCH};

@@ -17,26 +17,27 @@ use service_kit::openapi::{Document, Merged, apart, merge};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How long documents count as still the same.
 const FRESH: Duration = Duration::from_secs(60);
 /// The same while one has never been seen.
 const FRESH_WITHOUT_ALL: Duration = Duration::from_secs(2);
 
-/// The document as it is when somebody asks.
+/// The document as it is when somebody asks. Cheap to clone.
+#[derive(Clone)]
 pub struct Documents {
-    upstreams: Vec<Arc<Upstream>>,
+    upstreams: Arc<[Arc<Upstream>]>,
     routes: Arc<Routes>,
     /// Whoever asks while another looks waits for what he finds.
-    seen: Mutex<Seen>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 /// What was last seen.
 struct Seen {
     /// Of each upstream.
     parts: Vec<Known>,
-    /// Of all parts.
+    /// Of all parts, and when it was looked for.
     whole: Option<(Instant, Document)>,
 }
 
@@ -52,36 +53,48 @@ struct Known {
 impl Documents {
     pub fn new(upstreams: &[Arc<Upstream>], routes: Routes) -> Self {
         let seen = Seen { parts: vec![Known::default(); upstreams.len()], whole: None };
-        Self { upstreams: upstreams.to_vec(), routes: Arc::new(routes), seen: Mutex::new(seen) }
+        Self { upstreams: upstreams.into(), routes: Arc::new(routes), seen: Arc::new(Mutex::new(seen)) }
     }
 
     /// Takes as long as the slowest service, two seconds at most, when it was last asked a while ago.
     pub async fn current(&self) -> Result<Document, Failure> {
-        let mut seen = self.seen.lock().await;
+        let seen = Arc::clone(&self.seen).lock_owned().await;
         let fresh = if seen.parts.iter().all(|part| part.document.is_some()) { FRESH } else { FRESH_WITHOUT_ALL };
-        if let Some((at, whole)) = &seen.whole
-            && at.elapsed() < fresh
-        {
-            return Ok(whole.clone());
+        match &seen.whole {
+            Some((at, whole)) if at.elapsed() < fresh => Ok(whole.clone()),
+            // Whoever asked may leave; the others who wait want it all the same.
+            _ => tokio::spawn(self.clone().look_at_all(seen)).await?,
         }
-        let looks = self.upstreams.iter().zip(&seen.parts).enumerate().map(|(n, (upstream, part))| async move {
-            self.look(n, upstream, part).await.unwrap_or_else(|why| {
-                log::debug!("{}: no API document: {why}", upstream.name);
-                None
-            })
+    }
+
+    async fn look_at_all(self, mut seen: OwnedMutexGuard<Seen>) -> Result<Document, Failure> {
+        let looks = self.upstreams.iter().zip(&seen.parts).enumerate().map(|(n, (upstream, part))| {
+            let this = &self;
+            async move {
+                this.look(n, upstream, part).await.unwrap_or_else(|why| {
+                    log::debug!("{}: no API document: {why}", upstream.name);
+                    None
+                })
+            }
         });
         let found = join_all(looks).await;
-        let whole = match &seen.whole {
-            Some((_, whole)) if found.iter().all(Option::is_none) => whole.clone(),
-            _ => {
-                let mut parts = seen.parts.clone();
-                for (part, found) in parts.iter_mut().zip(found) {
-                    *part = found.unwrap_or_else(|| part.clone());
-                }
-                let whole = self.merged(&parts).await?;
-                seen.parts = parts;
-                whole
+        let is_new = found.iter().any(Option::is_some);
+        for (part, found) in seen.parts.iter_mut().zip(found) {
+            if let Some(found) = found {
+                *part = found;
             }
+        }
+        let known = seen.whole.take().map(|(_, whole)| whole);
+        let whole = match known {
+            Some(known) if !is_new => known,
+            known => match (self.merged(&seen.parts).await, known) {
+                (Ok(whole), _) => whole,
+                (Err(why), None) => return Err(why),
+                (Err(why), Some(known)) => {
+                    log::error!("API documents: the last one stays: {why}");
+                    known
+                }
+            },
         };
         seen.whole = Some((Instant::now(), whole.clone()));
         Ok(whole)

@@ -1,12 +1,12 @@
 //! Look-ups under way, and the one that gathers.
 //!
 //! A look-up costs some 300 µs whatever it is for: the store, svc-im-auth and its database are asked, and the store is
-//! told. So while some are under way, whatever else is missing gathers and goes together when one of them lands. Whoever
-//! is alone never waits.
+//! told. So while two are under way, whatever else is missing gathers, and goes together when one of them lands or after
+//! [`GATHER`]. Whoever is alone never waits.
 
 use crate::error::Code;
 use shared_models::Profile;
-use shared_models::internal::{AccountKey, MAX_PROFILES};
+use shared_models::internal::AccountKey;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,17 @@ pub const GATHER: Duration = Duration::from_millis(5);
 pub type Brought = HashMap<AccountKey, Option<Arc<Profile>>>;
 
 /// How far a look-up has come.
-#[derive(Clone)]
-pub enum Progress {
-    Waiting,
-    Landed(Arc<Brought>),
+#[derive(Clone, Default)]
+pub struct Progress {
+    /// Of some of its keys, at the end of all that could be had.
+    pub brought: Arc<Brought>,
+    pub end: Option<End>,
+}
+
+#[derive(Clone, Copy)]
+pub enum End {
+    Landed,
+    /// Why something is missing.
     Failed(Code),
     /// Whoever made it has gone; it is to be made again.
     Abandoned,
@@ -39,7 +46,7 @@ pub struct Flight {
 
 impl Flight {
     fn new() -> Arc<Self> {
-        Arc::new(Self { progress: watch::Sender::new(Progress::Waiting), go: Notify::new() })
+        Arc::new(Self { progress: watch::Sender::default(), go: Notify::new() })
     }
 }
 
@@ -62,14 +69,11 @@ impl Flights {
         Arc::clone(flight)
     }
 
-    /// Begins this look-up if it is the one that gathers, and there is room, or it is full, or due. What it is for; to
-    /// be given back to [`end`](Self::end).
+    /// Begins this look-up if it is the one that gathers, and there is room or it is due. What it is for; to be given
+    /// back to [`end`](Self::end).
     pub fn begin(&mut self, flight: &Arc<Flight>, is_due: bool) -> Option<Vec<AccountKey>> {
         let may = is_due || self.under_way < AT_ONCE;
-        let is_it = |(gathering, keys): &mut (Arc<Flight>, Vec<AccountKey>)| {
-            Arc::ptr_eq(gathering, flight) && (may || keys.len() >= MAX_PROFILES)
-        };
-        let (_, keys) = self.gathering.take_if(is_it)?;
+        let (_, keys) = self.gathering.take_if(|(gathering, _)| may && Arc::ptr_eq(gathering, flight))?;
         self.under_way += 1;
         Some(keys)
     }

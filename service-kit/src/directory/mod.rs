@@ -9,7 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::internal::InternalClient;
 use crate::random::shortened;
 use crate::state::State;
-use flights::{Brought, Flight, Flights, GATHER, Progress};
+use flights::{Brought, End, Flight, Flights, GATHER, Progress};
 use futures_util::future::{BoxFuture, join_all};
 use lru::LruCache;
 use shared_models::Profile;
@@ -18,14 +18,14 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
 /// Older entries of this process are looked up again.
 const FRESH: Duration = Duration::from_secs(2);
 /// What is this old is known by no copy any more: what is found now counts, also where its revision is an earlier one
 /// (a database that was set back).
 const FORGOTTEN: Duration = Duration::from_secs(8);
-/// Another caller's look-up of the same profile is waited for at most so long.
+/// A look-up that another caller makes is waited for at most so long.
 const WAIT: Duration = Duration::from_secs(2);
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
@@ -99,15 +99,19 @@ impl Directory {
         let mut found: Vec<Option<Option<Arc<Profile>>>> = vec![None; keys.len()];
         loop {
             let flights = self.look(keys, &mut found);
-            for landed in join_all(flights.iter().map(|flight| self.landing(flight, deadline))).await {
-                if let Some(brought) = landed? {
-                    for (key, found) in keys.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
-                        *found = brought.get(key).cloned();
-                    }
+            let mut why = None;
+            let landings = flights.iter().map(|(flight, wanted)| self.landing(flight, wanted, deadline));
+            for landed in join_all(landings).await {
+                for (key, found) in keys.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+                    *found = landed.brought.get(key).cloned();
                 }
+                why = landed.why.or(why);
             }
             if found.iter().all(Option::is_some) {
                 return Ok(found.into_iter().map(Option::flatten).collect());
+            }
+            if let Some(why) = why {
+                return Err(why);
             }
         }
     }
@@ -163,18 +167,23 @@ impl Directory {
         }
     }
 
-    /// Fills in what is at hand; the look-ups that bring the rest.
-    fn look(&self, keys: &[AccountKey], found: &mut [Option<Option<Arc<Profile>>>]) -> Vec<Arc<Flight>> {
+    /// Fills in what is at hand; the look-ups that bring the rest, with what each is to bring.
+    fn look<'a>(
+        &self,
+        keys: &'a [AccountKey],
+        found: &mut [Option<Option<Arc<Profile>>>],
+    ) -> Vec<(Arc<Flight>, Vec<&'a AccountKey>)> {
         let now = Instant::now();
-        let mut flights: Vec<Arc<Flight>> = Vec::new();
+        let mut flights: Vec<(Arc<Flight>, Vec<&AccountKey>)> = Vec::new();
         let mut near = self.near();
         for (key, found) in keys.iter().zip(found).filter(|(_, found)| found.is_none()) {
             match near.entries.get(key) {
                 Some(entry) if entry.is_fresh(now) => *found = Some(entry.profile.clone()),
                 _ => {
                     let flight = near.flights.join(key);
-                    if !flights.iter().any(|known| Arc::ptr_eq(known, &flight)) {
-                        flights.push(flight);
+                    match flights.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &flight)) {
+                        Some((_, wanted)) => wanted.push(key),
+                        None => flights.push((flight, vec![key])),
                     }
                 }
             }
@@ -182,41 +191,37 @@ impl Directory {
         flights
     }
 
-    /// Makes a look-up, or waits until another has made it; `None` if that one has gone.
-    async fn landing(&self, flight: &Arc<Flight>, deadline: tokio::time::Instant) -> Result<Option<Arc<Brought>>> {
+    /// Makes a look-up, or waits until another has found what is wanted.
+    async fn landing(&self, flight: &Arc<Flight>, wanted: &[&AccountKey], deadline: tokio::time::Instant) -> Landed {
         let mut progress = flight.progress.subscribe();
-        let mut is_due = false;
+        let (due, mut is_due) = (tokio::time::Instant::now() + GATHER, false);
         loop {
             if let Some(pilot) = Pilot::of(self, flight, is_due) {
-                return self.fetch(pilot).await.map(Some);
+                return self.make(pilot).await;
             }
+            let is_enough = |progress: &Progress| {
+                progress.end.is_some() || wanted.iter().all(|key| progress.brought.contains_key(*key))
+            };
             tokio::select! {
                 biased;
-                landed = progress.wait_for(|progress| !matches!(progress, Progress::Waiting)) => {
-                    return match landed.map(|progress| progress.clone()) {
-                        Ok(Progress::Landed(brought)) => Ok(Some(brought)),
-                        Ok(Progress::Failed(code)) => Err(code.into()),
-                        Ok(Progress::Abandoned | Progress::Waiting) | Err(_) => Ok(None),
+                // It does not close before it ends.
+                Ok(progress) = progress.wait_for(is_enough) => {
+                    let why = match progress.end {
+                        Some(End::Failed(code)) => Some(code.into()),
+                        Some(End::Landed | End::Abandoned) | None => None,
                     };
+                    return Landed { brought: Arc::clone(&progress.brought), why };
                 }
                 () = flight.go.notified() => {}
-                () = sleep(GATHER), if !is_due => is_due = true,
-                () = sleep_until(deadline) => return Err(Code::Unreachable.into()),
+                () = sleep_until(due), if !is_due => is_due = true,
+                () = sleep_until(deadline) => {
+                    return Landed { brought: Arc::default(), why: Some(Code::Unreachable.into()) };
+                }
             }
         }
     }
 
-    async fn fetch(&self, pilot: Pilot) -> Result<Arc<Brought>> {
-        let brought = self.bring(&pilot).await;
-        let progress = match &brought {
-            Ok(brought) => Progress::Landed(Arc::clone(brought)),
-            Err(error) => Progress::Failed(error.code()),
-        };
-        pilot.flight.progress.send_replace(progress);
-        brought
-    }
-
-    async fn bring(&self, pilot: &Pilot) -> Result<Arc<Brought>> {
+    async fn make(&self, pilot: Pilot) -> Landed {
         let mut brought = Brought::with_capacity(pilot.keys.len());
         let copies: Vec<String> = pilot.keys.iter().map(copy_key).collect();
         let copies = self.0.copies.get_many(&copies).await;
@@ -227,26 +232,46 @@ impl Directory {
                 _ => missing.push(key.clone()),
             }
         }
-        for keys in missing.chunks(MAX_PROFILES) {
-            let mut profiles: HashMap<AccountKey, Profile> = (self.0.source.fetch(keys.to_vec()).await?)
-                .into_iter()
-                .map(|p| (AccountKey { app_id: p.app_id.clone(), uid: p.uid.clone() }, p))
-                .collect();
-            let mut copies = Vec::with_capacity(keys.len());
+        self.keep(&pilot, &mut brought);
+        if !brought.is_empty() && !missing.is_empty() {
+            // Whoever wants no more than that has it, whatever becomes of the rest.
+            let brought = Arc::new(brought.clone());
+            pilot.flight.progress.send_replace(Progress { brought, end: None });
+        }
+        let calls = missing.chunks(MAX_PROFILES).map(|keys| self.0.source.fetch(keys.to_vec()));
+        let (mut found, mut why, mut copies) = (Brought::with_capacity(missing.len()), None, Vec::new());
+        for (keys, answer) in missing.chunks(MAX_PROFILES).zip(join_all(calls).await) {
+            let mut profiles: HashMap<AccountKey, Profile> = match answer {
+                Ok(profiles) => profiles
+                    .into_iter()
+                    .map(|p| (AccountKey { app_id: p.app_id.clone(), uid: p.uid.clone() }, p))
+                    .collect(),
+                Err(error) => {
+                    why = Some(error);
+                    continue;
+                }
+            };
             for key in keys {
                 let profile = profiles.remove(key);
-                let copy = match &profile {
-                    None => String::new(),
-                    Some(profile) => serde_json::to_string(profile).map_err(Error::internal)?,
-                };
-                copies.push((copy_key(key), copy));
-                brought.insert(key.clone(), profile.map(Arc::new));
+                let copy = profile.as_ref().map_or_else(|| Ok(String::new()), serde_json::to_string);
+                copies.extend(copy.map(|copy| (copy_key(key), copy)));
+                found.insert(key.clone(), profile.map(Arc::new));
             }
-            self.0.copies.fill(&copies, pilot.began).await;
         }
+        self.keep(&pilot, &mut found);
+        brought.extend(found);
+        let brought = Arc::new(brought);
+        let end = why.as_ref().map_or(End::Landed, |why| End::Failed(why.code()));
+        pilot.flight.progress.send_replace(Progress { brought: Arc::clone(&brought), end: Some(end) });
+        self.0.copies.fill(&copies, pilot.began).await;
+        Landed { brought, why }
+    }
+
+    /// Remembers what a look-up has found; replaces what is older than what is known.
+    fn keep(&self, pilot: &Pilot, brought: &mut Brought) {
         let fresh = shortened(FRESH);
         let mut near = self.near();
-        for (key, profile) in &mut brought {
+        for (key, profile) in brought {
             match near.entries.peek(key) {
                 // A change of this process's own came after this look-up began, or is not in what it found.
                 Some(newer) if newer.as_of > pilot.began || newer.outdates(profile.as_ref()) => {
@@ -258,12 +283,18 @@ impl Directory {
                 }
             }
         }
-        Ok(Arc::new(brought))
     }
 
     fn near(&self) -> MutexGuard<'_, Near> {
         self.0.near.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What came of a look-up.
+struct Landed {
+    brought: Arc<Brought>,
+    /// Why it is not everything.
+    why: Option<Error>,
 }
 
 /// Whoever makes a look-up. It ends with this, also where its caller has gone.
@@ -285,10 +316,8 @@ impl Drop for Pilot {
     fn drop(&mut self) {
         self.directory.near().flights.end(&self.keys);
         self.flight.progress.send_if_modified(|progress| {
-            let is_abandoned = matches!(progress, Progress::Waiting);
-            if is_abandoned {
-                *progress = Progress::Abandoned;
-            }
+            let is_abandoned = progress.end.is_none();
+            progress.end.get_or_insert(End::Abandoned);
             is_abandoned
         });
     }

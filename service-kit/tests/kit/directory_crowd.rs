@@ -71,18 +71,48 @@ async fn each_call_is_for_as_many_as_may_be_asked_for() {
 
 #[tokio::test]
 async fn whoever_leaves_while_it_gathers_or_flies_leaves_the_others_their_answer() {
-    let (upstream, directory) = crowd(READERS);
-    upstream.hold();
-    let readers = readers(&directory);
-    upstream.until_calls(2).await;
-    sleep(Duration::from_millis(20)).await;
-    // The third made the look-up for all that gathered.
-    for reader in readers.iter().skip(2).step_by(3) {
-        reader.abort();
+    for flies in [false, true] {
+        let (upstream, directory) = crowd(READERS);
+        upstream.hold();
+        let readers = readers(&directory);
+        if flies {
+            upstream.until_calls(2).await;
+            sleep(Duration::from_millis(20)).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+        // The third made the look-up for all that gathered, or would have.
+        for reader in readers.iter().skip(2).step_by(3) {
+            reader.abort();
+        }
+        upstream.answer();
+        for (n, reader) in readers.into_iter().enumerate().filter(|(n, _)| n % 3 != 2) {
+            assert_eq!(reader.await.unwrap(), Some(uid(n)));
+        }
     }
+}
+
+#[tokio::test]
+async fn whoever_wants_what_has_a_copy_neither_waits_for_the_others_nor_fails_with_them() {
+    let (upstream, directory) = crowd(READERS);
+    let (state, other) = (State::memory(), upstream.clone());
+    assert_eq!(name(&Directory::new(state.clone(), other), "u0").await, Some(uid(0)), "and leaves a copy");
+    drop(directory);
+    let directory = Directory::new(state, upstream.clone());
+    upstream.hold();
+    upstream.reachable(false);
+    let get = |uids: &[usize]| {
+        let (directory, keys) = (directory.clone(), uids.iter().map(|n| key(&uid(*n))).collect::<Vec<_>>());
+        tokio::spawn(async move { directory.get_many(&keys).await })
+    };
+    // Two are under way, the others gather.
+    let failing: Vec<_> = [&[8][..], &[9], &[1], &[0, 2]].map(get).into();
+    let found = get(&[0]).await.unwrap().unwrap();
+    assert_eq!(found[0].as_ref().unwrap().name, uid(0));
+    assert!(failing.iter().all(|reader| !reader.is_finished()), "nothing else is answered yet");
     upstream.answer();
-    for (n, reader) in readers.into_iter().enumerate().filter(|(n, _)| n % 3 != 2) {
-        assert_eq!(reader.await.unwrap(), Some(uid(n)));
+    for reader in failing {
+        assert_eq!(reader.await.unwrap().unwrap_err().code(), Code::Unreachable);
     }
 }
 
@@ -124,12 +154,15 @@ impl ProfileSource for Stuck {
 
 #[tokio::test]
 async fn look_ups_that_are_stuck_hold_up_no_others() {
-    let directory = Directory::new(State::memory(), Stuck(Arc::default()));
+    let asked = Arc::<AtomicUsize>::default();
+    let directory = Directory::new(State::memory(), Stuck(Arc::clone(&asked)));
     let mut stuck = Vec::new();
     for n in 0..6 {
         let directory = directory.clone();
         stuck.push(tokio::spawn(async move { directory.get(&key(&format!("stuck{n}"))).await }));
-        sleep(Duration::from_millis(20)).await;
+        while asked.load(Ordering::SeqCst) <= n {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
     for n in 0..5 {
         let start = Instant::now();
