@@ -38,6 +38,7 @@ async fn every_process_tells_what_it_is_and_what_it_does() {
     kith.get("/nowhere").await;
     kith.post("/2013-12-26/Application/kith/IM/getFriends", json!({"useracc": "alice"})).await;
     kith.get("/tu_ua_get_status_from_tn.action").await;
+    kith.get("/im/user_get_group_list").await;
     let _socket = Socket::open(&stack.url, &kith.token("alice", 2).await).await;
 
     for service in SERVICES {
