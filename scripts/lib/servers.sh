@@ -117,7 +117,7 @@ start_servers() {
         { cat "$servers/initdb.log" >&2; fail "initdb failed"; }
     # exec: the process that is stopped at the end is the server, not a shell around it.
     (cd "$servers/pg" && exec "${as[@]}" postgres -D "$servers/pg" -p "$pg_port" -c listen_addresses=127.0.0.1 -c "unix_socket_directories=" \
-        -c max_connections=500 -c shared_buffers=64MB >"$servers/pg.log" 2>&1) &
+        -c max_connections=500 -c shared_buffers=64MB -c deadlock_timeout=100ms >"$servers/pg.log" 2>&1) &
     pg_pid=$!
     (cd "$servers/redis" && exec redis-server --port "$redis_port" --bind 127.0.0.1 --save "" >"$servers/redis.log" 2>&1) &
     redis_pid=$!
