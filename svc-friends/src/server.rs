@@ -28,6 +28,7 @@ pub async fn start_in(common: Common, settings: FriendsSettings, environment: En
     let core = Core::new(Parts {
         turns: Turns::new(!db.has_one_writer()),
         imports: Turns::new(true),
+        owners: store::owners::owners(&db),
         db: db.clone(),
         clock,
         times: Times(common.utc_offset.fixed()),

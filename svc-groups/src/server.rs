@@ -46,6 +46,7 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
     let outbox = outbox.start(&base.metrics);
     let core = Core::new(Parts {
         turns: Turns::new(!db.has_one_writer()),
+        groups: store::groups::groups(&db),
         db: db.clone(),
         clock,
         directory,

@@ -38,6 +38,7 @@ pub async fn start_in(common: Common, settings: TerminalUserSettings, environmen
         .kind(REKEY, REKEY_BATCH, RekeyDelivery { groups })
         .start(&metrics);
     let core = Core::new(Parts {
+        keys: store::users::keys(&db),
         db: db.clone(),
         state,
         clock,

@@ -16,6 +16,7 @@ mod attempt;
 mod conn;
 mod door;
 mod error;
+mod gathered;
 mod manager;
 mod migrate;
 mod prepared;
@@ -26,6 +27,7 @@ mod writer;
 
 pub use conn::{DbConn, MultiBackend as DbBackend};
 pub use error::{OpenError, OrCode};
+pub use gathered::Gathered;
 pub use migrate::Migrations;
 pub use prepared::Prepared;
 pub use stats::Stats;
@@ -212,17 +214,23 @@ impl Db {
         let (task, answer) = Task::new(kind, inner.wait, job);
         match queue.push(task) {
             Ok(()) => {}
-            Err(Refused::Full) => {
-                Counters::add(&inner.counters.refused);
-                return Err(Error::from(Code::Busy).because("the database queue is full"));
-            }
+            Err(Refused::Full) => return Err(self.is_full()),
             Err(Refused::Closed) => return Err(Error::from(Code::Unreachable).because("the database is closed")),
         }
-        match tokio::time::timeout(inner.wait, answer).await {
+        self.answer(answer).await
+    }
+
+    fn is_full(&self) -> Error {
+        Counters::add(&self.0.counters.refused);
+        Error::from(Code::Busy).because("the database queue is full")
+    }
+
+    async fn answer<T>(&self, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.0.wait, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Error::from(Code::Unreachable).because("the database thread dropped the job")),
             Err(_) => {
-                Counters::add(&inner.counters.timeouts);
+                Counters::add(&self.0.counters.timeouts);
                 Err(Error::from(Code::Busy).because("the database did not answer in time"))
             }
         }

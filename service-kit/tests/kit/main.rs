@@ -5,6 +5,7 @@ mod copies;
 mod credentials;
 mod db;
 mod db_ends;
+mod db_gathered;
 mod db_outages;
 mod db_sqlite;
 mod directory;

@@ -16,8 +16,9 @@ pub use times::{Times, read_compact, read_local};
 pub use who::Caller;
 
 use crate::store::constants;
+use crate::store::owners::OwnerRow;
 use service_kit::clock::Clock;
-use service_kit::db::Db;
+use service_kit::db::{Db, Gathered};
 use service_kit::directory::Directory;
 use service_kit::internal::InternalClient;
 use service_kit::media::MediaStore;
@@ -34,6 +35,7 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
+    pub owners: Gathered<String, OwnerRow>,
     /// Of users whose lists change.
     pub turns: Turns<Person>,
     /// Of imports: one at a time, whatever the database. Two that name the same users would wait for each other inside

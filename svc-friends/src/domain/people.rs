@@ -49,8 +49,7 @@ impl Core {
         let relation = self.relation(viewer, &person).await?;
         let account = self.account(&person).await?;
         if account.is_none() {
-            let row = person.row();
-            let owner = self.db.read(move |conn| Ok(owners::find_owner(conn, &row)?)).await?;
+            let owner = self.owners.get(person.row()).await?;
             owner.filter(|owner| owner.is_known()).ok_or(Code::UnknownUser)?;
         }
         Ok(View { person, account, relation })
@@ -86,8 +85,7 @@ impl Core {
 
     /// `getUserVerify`
     pub async fn verifies(&self, owner: &Person) -> Result<bool> {
-        let owner = owner.row();
-        let row = self.db.read(move |conn| Ok(owners::find_owner(conn, &owner)?)).await?;
+        let row = self.owners.get(owner.row()).await?;
         Ok(row.is_none_or(|row| row.verifies()))
     }
 

@@ -5,7 +5,7 @@ use super::schema::owners;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde::Serialize;
-use service_kit::db::{DbConn, Prepared};
+use service_kit::db::{Db, DbConn, Gathered, Prepared};
 use service_kit::on_backend;
 
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Serialize)]
@@ -47,6 +47,17 @@ upsert! {
 
 pub fn find_owner(conn: &mut DbConn, owner: &str) -> QueryResult<Option<OwnerRow>> {
     owners::table.find(owner).select(OwnerRow::as_select()).first(conn).optional()
+}
+
+/// Owners by key.
+pub fn owners(db: &Db) -> Gathered<String, OwnerRow> {
+    Gathered::new(db.clone(), |conn, owner| find_owner(conn, owner), list_owners)
+}
+
+/// Those of `keys` that exist.
+fn list_owners(conn: &mut DbConn, keys: &[String]) -> QueryResult<Vec<(String, OwnerRow)>> {
+    let rows = owners::table.filter(owners::owner.eq_any(keys)).select(OwnerRow::as_select()).load(conn)?;
+    Ok(rows.into_iter().map(|row: OwnerRow| (row.owner.clone(), row)).collect())
 }
 
 /// Those of `keys` that exist, locked until the transaction's end. One order for everybody, so that nobody waits

@@ -61,8 +61,7 @@ impl Core {
     }
 
     pub async fn group(&self, id: GroupId) -> Result<GroupRow> {
-        let found = self.db.read(move |conn| Ok(store::find_group(conn, id)?)).await?;
-        found.ok_or_else(|| Code::UnknownGroup.into())
+        self.groups.get(id).await?.ok_or_else(|| Code::UnknownGroup.into())
     }
 
     /// Deletes what is left of dismissed groups, for ever.

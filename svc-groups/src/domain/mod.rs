@@ -9,10 +9,11 @@ mod rekey;
 pub use lists::{JoinedGroup, MemberView, Page};
 pub use provider::{GROUP, GroupDelivery, SYNC, SyncDelivery};
 
+use crate::store::groups::GroupRow;
 use service_kit::Result;
 use service_kit::auth::{Credential, Credentials};
 use service_kit::clock::Clock;
-use service_kit::db::Db;
+use service_kit::db::{Db, Gathered};
 use service_kit::directory::Directory;
 use service_kit::outbox::Outbox;
 use service_kit::settings::App;
@@ -40,6 +41,7 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
+    pub groups: Gathered<GroupId, GroupRow>,
     pub turns: Turns<Changed>,
     pub clock: Clock,
     pub directory: Directory,

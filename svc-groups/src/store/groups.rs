@@ -4,7 +4,7 @@ use super::AT_ONCE;
 use super::schema::{dismissed_groups, groups, membership_blocks, memberships};
 use diesel::dsl::exists;
 use diesel::prelude::*;
-use service_kit::db::DbConn;
+use service_kit::db::{Db, DbConn, Gathered};
 use service_kit::on_backend;
 use shared_models::{GroupId, Stamp};
 
@@ -31,6 +31,18 @@ pub fn insert_group(conn: &mut DbConn, name: &str, owner: &str, now: Stamp) -> Q
 
 pub fn find_group(conn: &mut DbConn, GroupId(id): GroupId) -> QueryResult<Option<GroupRow>> {
     groups::table.find(id).select(GroupRow::as_select()).first(conn).optional()
+}
+
+/// Groups by id.
+pub fn groups(db: &Db) -> Gathered<GroupId, GroupRow> {
+    Gathered::new(db.clone(), |conn, &id| find_group(conn, id), list_groups)
+}
+
+/// Those of `ids` that exist.
+fn list_groups(conn: &mut DbConn, ids: &[GroupId]) -> QueryResult<Vec<(GroupId, GroupRow)>> {
+    let ids = ids.iter().map(|id| id.0);
+    let rows = groups::table.filter(groups::id.eq_any(ids)).select(GroupRow::as_select()).load(conn)?;
+    Ok(rows.into_iter().map(|row: GroupRow| (GroupId(row.id), row)).collect())
 }
 
 /// Those of `ids` that are groups.

@@ -132,7 +132,7 @@ impl Core {
     }
 
     pub async fn find_account(&self, key: AccountKey) -> Result<Option<AccountRow>> {
-        self.db.read(move |conn| Ok(store::find_account(conn, &key)?)).await
+        self.accounts.get(key).await
     }
 
     /// The accounts of those `uids` that have one, in the order asked, each time it was asked.

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use service_kit::auth::{Lockout, Passwords, Verifier, network_of};
 use service_kit::clock::Clock;
 use service_kit::copies::Copies;
-use service_kit::db::Db;
+use service_kit::db::{Db, Gathered};
 use service_kit::{Code, Error, Result};
 use shared_models::internal::{AccountKey, Identity, VerifiedToken, VerifyPasswordRequest, VerifyTokenRequest};
 use std::net::IpAddr;
@@ -20,6 +20,7 @@ const KNOWN_ADDRESSES: usize = 8;
 #[derive(Clone)]
 pub struct LocalVerifier {
     pub db: Db,
+    pub accounts: Gathered<AccountKey, AccountRow>,
     pub copies: Copies,
     pub clock: Clock,
     pub passwords: Passwords,
@@ -46,8 +47,7 @@ impl LocalVerifier {
         let address: IpAddr = address.parse().map_err(|e| Error::parameter("address", e))?;
         let network = network_of(address);
         let key = AccountKey { app_id: self.view.system_app.clone(), uid: username };
-        let asked = key.clone();
-        let account = self.db.read(move |conn| Ok(store::find_account(conn, &asked)?)).await?;
+        let account = self.accounts.get(key.clone()).await?;
         let known = account.as_ref().map(|a| a.known_addresses.clone()).unwrap_or_default();
         let is_known = known.split(',').any(|a| a.parse() == Ok(network));
         if self.lockout.is_locked(&key.uid, address, is_known).await {
@@ -82,9 +82,7 @@ impl LocalVerifier {
 
     async fn verify_token(&self, request: VerifyTokenRequest) -> Result<VerifiedToken> {
         let owner = tokens::verify_any(&request.token, &self.keys, &self.clock, &self.copies, &self.db).await?;
-        let key = owner.key;
-        let account =
-            self.db.read(move |conn| Ok(store::find_account(conn, &key)?)).await?.ok_or(Code::TokenInvalid)?;
+        let account = self.accounts.get(owner.key).await?.ok_or(Code::TokenInvalid)?;
         Ok(VerifiedToken { identity: self.identity(&account)?, id: owner.id, expires_at: owner.expires_at })
     }
 

@@ -19,11 +19,12 @@ pub use tokens::{Issued, TokenKeys};
 
 use crate::settings::ImAuthSettings;
 use crate::sockets::Sockets;
+use crate::store::accounts as store;
 use crate::store::accounts::AccountRow;
 use service_kit::auth::{Credential, Credentials, Lockout, Passwords};
 use service_kit::clock::Clock;
 use service_kit::copies::Copies;
-use service_kit::db::Db;
+use service_kit::db::{Db, Gathered};
 use service_kit::directory::Directory;
 use service_kit::outbox::Outbox;
 use service_kit::presence::Presence;
@@ -42,6 +43,7 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
+    pub accounts: Gathered<AccountKey, AccountRow>,
     pub copies: Copies,
     pub clock: Clock,
     pub apps: Apps,
@@ -85,8 +87,10 @@ impl Core {
         let view = accounts::ProfileView { system_app: apps.system().id.clone(), admins };
         let profiles = accounts::LocalProfiles { db: db.clone(), view: view.clone() };
         let directory = Directory::new(state.clone(), profiles.clone());
+        let accounts = store::accounts(&db);
         let verifier = LocalVerifier {
             db: db.clone(),
+            accounts: accounts.clone(),
             copies: copies.clone(),
             clock: clock.clone(),
             passwords: passwords.clone(),
@@ -101,6 +105,7 @@ impl Core {
         let presence = Presence::start(&state, move |event| told.on_event(event)).map_err(Error::internal)?;
         Ok(Self(Arc::new(Parts {
             db,
+            accounts,
             copies,
             clock,
             apps,

@@ -4,10 +4,11 @@ use super::schema::accounts;
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel::query_dsl::methods::FilterDsl;
-use service_kit::db::{DbConn, Prepared};
+use service_kit::db::{Db, DbConn, Gathered, Prepared};
 use service_kit::on_backend;
 use shared_models::internal::AccountKey;
-use shared_models::{Gender, Stamp};
+use shared_models::{AppId, Gender, Stamp};
+use std::collections::HashMap;
 
 #[derive(Clone, Queryable, Selectable, Insertable)]
 // Columns that are always named make one statement, which is kept prepared.
@@ -123,6 +124,26 @@ macro_rules! assignments {
 
 pub fn find_account(conn: &mut DbConn, key: &AccountKey) -> QueryResult<Option<AccountRow>> {
     accounts::table.find((key.app_id.as_str(), key.uid.as_str())).select(AccountRow::as_select()).first(conn).optional()
+}
+
+/// Accounts by key.
+pub fn accounts(db: &Db) -> Gathered<AccountKey, AccountRow> {
+    Gathered::new(db.clone(), find_account, list_by_key)
+}
+
+/// Those of `keys` that have an account.
+fn list_by_key(conn: &mut DbConn, keys: &[AccountKey]) -> QueryResult<Vec<(AccountKey, AccountRow)>> {
+    let mut by_app = HashMap::<&AppId, HashMap<&str, &AccountKey>>::new();
+    for key in keys {
+        by_app.entry(&key.app_id).or_default().insert(key.uid.as_str(), key);
+    }
+    let mut found = Vec::with_capacity(keys.len());
+    for (app_id, by_uid) in by_app {
+        let uids: Vec<String> = by_uid.keys().map(|&uid| uid.to_owned()).collect();
+        let rows = list_accounts(conn, app_id.as_str(), &uids)?;
+        found.extend(rows.into_iter().filter_map(|row| Some(((*by_uid.get(row.uid.as_str())?).clone(), row))));
+    }
+    Ok(found)
 }
 
 /// Those of `uids` that have an account in the app, in no particular order.

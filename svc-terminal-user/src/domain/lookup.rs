@@ -52,8 +52,7 @@ impl Core {
                 of_key
             }
         };
-        let looked_up = asked.clone();
-        let stored = self.db.read(move |conn| Ok(users::find_key(conn, &looked_up)?)).await?;
+        let stored = self.keys.get(asked.clone()).await?;
         let stored = stored.filter(|stored| key.is_none_or(|key| key.as_str() == stored));
         let key = stored.ok_or(Code::UnknownTerminalUser)?;
         Ok(Found { im_uid: asked, key, by_key })

@@ -19,7 +19,7 @@ pub use values::{Amount, LnMd5, Moment};
 use chrono::FixedOffset;
 use service_kit::auth::Credentials;
 use service_kit::clock::Clock;
-use service_kit::db::Db;
+use service_kit::db::{Db, Gathered};
 use service_kit::directory::Directory;
 use service_kit::internal::InternalClient;
 use service_kit::media::MediaStore;
@@ -39,6 +39,8 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
+    /// Of terminal users, by their IM user ids.
+    pub keys: Gathered<String, String>,
     pub state: State,
     pub clock: Clock,
     pub apps: Apps,

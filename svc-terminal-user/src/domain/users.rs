@@ -76,8 +76,7 @@ impl Core {
     }
 
     pub(super) async fn is_registered(&self, key: &TuserKey) -> Result<bool> {
-        let key = key.clone();
-        self.db.read(move |conn| is_user(conn, &key)).await
+        is_stored(key, self.keys.get(key.im_uid().into_inner()).await?)
     }
 
     async fn register_if(&self, is_new: bool, key: TuserKey) -> Result<()> {
@@ -102,9 +101,14 @@ impl Core {
     }
 }
 
-/// Whether the key is a terminal user's. Keys are known by their md5; two with the same one cannot both be users.
+/// Whether the key is a terminal user's.
 pub(super) fn is_user(conn: &mut DbConn, key: &TuserKey) -> Result<bool> {
-    match store::find_key(conn, key.im_uid().as_str())? {
+    is_stored(key, store::find_key(conn, key.im_uid().as_str())?)
+}
+
+/// Keys are known by their md5; two with the same one cannot both be users.
+fn is_stored(key: &TuserKey, stored: Option<String>) -> Result<bool> {
+    match stored {
         None => Ok(false),
         Some(stored) if stored == key.as_str() => Ok(true),
         Some(_) => Err(Error::parameter("tuser_key", "cannot be used")),

@@ -3,12 +3,23 @@
 use super::schema::{introductions, terminal_users};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
-use service_kit::db::{DbConn, Prepared};
+use service_kit::db::{Db, DbConn, Gathered, Prepared};
 use service_kit::on_backend;
 use shared_models::{AppId, Stamp, TuserKey, Uid};
 
 pub fn find_key(conn: &mut DbConn, im_uid: &str) -> QueryResult<Option<String>> {
     terminal_users::table.find(im_uid).select(terminal_users::tuser_key).first(conn).optional()
+}
+
+/// Keys by IM user id.
+pub fn keys(db: &Db) -> Gathered<String, String> {
+    Gathered::new(db.clone(), |conn, im_uid| find_key(conn, im_uid), list_keys)
+}
+
+/// Those of `im_uids` that are registered, with their keys.
+fn list_keys(conn: &mut DbConn, im_uids: &[String]) -> QueryResult<Vec<(String, String)>> {
+    let rows = terminal_users::table.filter(terminal_users::im_uid.eq_any(im_uids));
+    rows.select((terminal_users::im_uid, terminal_users::tuser_key)).load(conn)
 }
 
 /// `false` if somebody is registered under its md5.

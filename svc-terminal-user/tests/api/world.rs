@@ -110,6 +110,7 @@ impl World {
         let outbox = Outbox::builder(db.clone(), clock.clone(), Options::default()).start(&Metrics::new("test"));
         let other = apps.iter().map(|app| app.id.clone()).find(|id| *id != system).unwrap();
         let core = Core::new(Parts {
+            keys: store::users::keys(&db),
             db: db.clone(),
             state,
             clock,
