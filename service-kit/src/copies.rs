@@ -5,6 +5,8 @@
 //! the old one must have ended; so the process that made a change never sees it undone. Changes of one thing come here
 //! in any order: a copy that tells its revision ([`REVISION`]) is not overwritten by one of an earlier.
 
+use crate::error::Result;
+use crate::gather::Gather;
 use crate::random::shortened;
 use crate::state::{State, Terms};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,26 +30,33 @@ pub struct Copies(Arc<Inner>);
 
 struct Inner {
     state: State,
+    /// Those that are asked for one by one.
+    singly: Gather<State>,
     doubted_until: Mutex<Option<Instant>>,
 }
 
 impl Copies {
     pub fn new(state: State) -> Self {
-        Self(Arc::new(Inner { state, doubted_until: Mutex::new(None) }))
+        Self(Arc::new(Inner { singly: Gather::new(state.clone()), state, doubted_until: Mutex::new(None) }))
     }
 
     /// The copies that may be believed; a store that is away has none.
     pub async fn get_many<K: AsRef<str>>(&self, keys: &[K]) -> Vec<Option<String>> {
-        let found = if self.are_doubted() { None } else { self.0.state.get_many(keys).await.ok() };
-        // Looked at again: an overwriting may have failed while the store was asked.
-        match found {
-            Some(found) if !self.are_doubted() => found,
-            _ => vec![None; keys.len()],
-        }
+        self.believed(self.0.state.get_many(keys)).await.unwrap_or_else(|| vec![None; keys.len()])
     }
 
     pub async fn get(&self, key: &str) -> Option<String> {
-        self.get_many(&[key]).await.pop().flatten()
+        // Nothing is gained by gathering where nothing travels.
+        if self.0.state.is_memory() {
+            return self.believed(self.0.state.get(key)).await.flatten();
+        }
+        self.believed(self.0.singly.get(key.to_owned())).await.flatten()
+    }
+
+    async fn believed<T>(&self, found: impl Future<Output = Result<T>>) -> Option<T> {
+        let found = if self.are_doubted() { None } else { found.await.ok() };
+        // Looked at again: an overwriting may have failed while the store was asked.
+        found.filter(|_| !self.are_doubted())
     }
 
     /// Copies of what was read from the database, by a read that began at `as_of`; a copy that is there is newer. They

@@ -145,6 +145,7 @@ codes! {
     NotGroupOwner, Forbidden, "only the group's owner or an administrator may dismiss it";
     GroupFull, Conflict, "the group is full";
     TooManyGroups, Conflict, "this user is in as many groups as one may be in";
+    AlreadyMember, Conflict, "a member of the group already";
     NotMember, Conflict, "not a member of the group";
     OwnerCannotQuit, Conflict, "the owner cannot quit the group, only dismiss it";
 

@@ -11,6 +11,7 @@ pub mod copies;
 pub mod db;
 pub mod directory;
 pub mod error;
+pub mod gather;
 pub mod health;
 mod http;
 pub mod internal;

@@ -184,14 +184,12 @@ fn join(set: Set) -> String {
     format!(
         "{NUMBER}\\set g random(2, {})
 SELECT EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'j' || :id) FROM groups WHERE id = :g;
-BEGIN;
-UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = :g AND members < 100000
-AND NOT EXISTS (SELECT id FROM memberships WHERE uid = 'j' || :id LIMIT 1 OFFSET 3999) RETURNING last_place \\gset
-INSERT INTO memberships (group_id, uid, place, joined_at) VALUES (:g, 'j' || :id, :last_place, 1700000000000)
-ON CONFLICT (group_id, uid) DO NOTHING;
-INSERT INTO membership_blocks (group_id, block, members) VALUES (:g, :last_place / 512, 1)
-ON CONFLICT (group_id, block) DO UPDATE SET members = membership_blocks.members + 1;
-COMMIT;
+WITH taken AS (UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = :g AND members < 100000
+AND NOT EXISTS (SELECT 1 FROM memberships WHERE uid = 'j' || :id OFFSET 3999 LIMIT 1) RETURNING id, last_place),
+joined AS (INSERT INTO memberships (group_id, uid, place, joined_at)
+SELECT id, 'j' || :id, last_place, 1700000000000 FROM taken RETURNING group_id, place)
+INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / 512, 1 FROM joined
+ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1;
 ",
         set.groups()
     )

@@ -214,26 +214,22 @@ impl Db {
         let (task, answer) = Task::new(kind, inner.wait, job);
         match queue.push(task) {
             Ok(()) => {}
-            Err(Refused::Full) => return Err(self.is_full()),
+            Err(Refused::Full) => {
+                Counters::add(&inner.counters.refused);
+                return Err(Error::from(Code::Busy).because("the database queue is full"));
+            }
             Err(Refused::Closed) => return Err(Error::from(Code::Unreachable).because("the database is closed")),
         }
-        self.answer(answer).await
+        let dropped = || Error::from(Code::Unreachable).because("the database thread dropped the job");
+        self.in_time(async { answer.await.unwrap_or_else(|_| Err(dropped())) }).await
     }
 
-    fn is_full(&self) -> Error {
-        Counters::add(&self.0.counters.refused);
-        Error::from(Code::Busy).because("the database queue is full")
-    }
-
-    async fn answer<T>(&self, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
-        match tokio::time::timeout(self.0.wait, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Error::from(Code::Unreachable).because("the database thread dropped the job")),
-            Err(_) => {
-                Counters::add(&self.0.counters.timeouts);
-                Err(Error::from(Code::Busy).because("the database did not answer in time"))
-            }
-        }
+    /// What a caller waits for, no longer than he may.
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::time::timeout(self.0.wait, answer).await.unwrap_or_else(|_| {
+            Counters::add(&self.0.counters.timeouts);
+            Err(Error::from(Code::Busy).because("the database did not answer in time"))
+        })
     }
 
     /// Whether one thread writes for all: then nobody waits inside the database for another's row.

@@ -16,9 +16,12 @@ pub(crate) use link::{Again, Link, Live, Status};
 pub use stats::StateStats;
 
 use crate::error::{Code, Error, Result};
+use crate::gather::Source;
 use crate::settings::StateSettings;
+use futures_util::future::BoxFuture;
 use memory::MemoryStore;
 use redis::RedisStore;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -177,6 +180,18 @@ impl State {
             Store::Redis(s) => Some((s.link(), s.prefix())),
             Store::Memory(_) => None,
         }
+    }
+}
+
+impl Source for State {
+    type Key = String;
+    type Value = String;
+
+    fn fetch(&self, keys: Vec<String>) -> BoxFuture<'_, Result<HashMap<String, String>>> {
+        Box::pin(async move {
+            let found = self.get_many(&keys).await?;
+            Ok(keys.into_iter().zip(found).filter_map(|(key, value)| Some((key, value?))).collect())
+        })
     }
 }
 

@@ -217,6 +217,7 @@ mod tests {
                 "NotGroupOwner 403 112180",
                 "GroupFull 409 112180",
                 "TooManyGroups 409 112180",
+                "AlreadyMember 409 112180",
                 "NotMember 409 112180",
                 "OwnerCannotQuit 409 112180",
                 "UnknownTerminalUser 404 112180",

@@ -154,7 +154,7 @@ async fn no_more_may_wait_than_the_limit(backend: Backend) {
         match caller.unwrap() {
             Ok(row) => assert_eq!(row, Some(10)),
             Err(e) => {
-                assert!(e.chain().contains("queue is full"), "{}", e.chain());
+                assert!(e.chain().contains("too many wait"), "{}", e.chain());
                 refused += 1;
             }
         }

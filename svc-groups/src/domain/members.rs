@@ -3,11 +3,11 @@
 use super::provider::{GROUP, SYNC, member_intent, sync_intent};
 use super::{Changed, Core};
 use crate::store::{groups, members as store};
-use service_kit::db::DbConn;
+use service_kit::db::{DbConn, OrCode};
 use service_kit::outbox::enqueue;
 use service_kit::{Code, Error, Result};
+use shared_models::GroupId;
 use shared_models::internal::Identity;
-use shared_models::{GroupId, Stamp};
 
 impl Core {
     /// Who is a member already is one afterwards.
@@ -23,16 +23,33 @@ impl Core {
         let _turn = self.turns.take([Changed::Joins(who.uid.clone()), Changed::Group(id)]).await?;
         let (now, has_provider) = (self.clock.now(), self.has_provider);
         let (max_members, max_groups) = (self.max_members, self.max_groups_per_user);
-        self.db
-            .transaction(move |conn| {
-                if join(conn, id, &uid, max_members, max_groups, now)? && has_provider {
-                    enqueue(conn, &member_intent(id, &uid), now)?;
-                }
+        let name = uid.clone();
+        let join = move |conn: &mut DbConn, few: i64| {
+            let joined = store::join(conn, id, &name, max_members, few, now).or_conflict(Code::AlreadyMember)?;
+            if joined && has_provider {
+                enqueue(conn, &member_intent(id, &name), now)?;
+            }
+            Ok(joined)
+        };
+        // Whoever has fewer memberships cannot come to the limit, and need not be locked to be counted.
+        let few = max_groups - UNDER_WAY;
+        let quickly = join.clone();
+        let quickly = move |conn: &mut DbConn| if few > 0 { quickly(conn, few) } else { Ok(false) };
+        let is_one_statement = !has_provider && !self.db.has_one_writer();
+        let mut joined =
+            if is_one_statement { self.db.write(quickly).await } else { self.db.transaction(quickly).await };
+        if let Ok(false) = joined {
+            joined = self.db.transaction(move |conn| join_counted(conn, id, &uid, max_groups, few, &join)).await;
+        }
+        match joined {
+            // By another call of his, a moment ago.
+            Err(e) if e.code() == Code::AlreadyMember => Ok(()),
+            Err(e) => Err(e),
+            Ok(_) => {
+                self.outbox.wake(GROUP);
                 Ok(())
-            })
-            .await?;
-        self.outbox.wake(GROUP);
-        Ok(())
+            }
+        }
     }
 
     /// The owner cannot quit, only dismiss.
@@ -73,32 +90,30 @@ impl Core {
 /// More joins of one user than this are not under way at a time: there is one for each database thread of each replica.
 const UNDER_WAY: i64 = 1_000;
 
-/// `false`: was a member already.
-fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, max_groups: i64, now: Stamp) -> Result<bool> {
-    // Whoever has fewer memberships cannot come to the limit, and need not be locked to be counted.
-    let few = max_groups - UNDER_WAY;
-    let mut place = if few > 0 { store::take_place_of_few(conn, id, max_members, uid, few)? } else { None };
-    let mut is_full = false;
-    if place.is_none() && store::count_memberships(conn, uid, max_groups)? >= few {
+/// For whom it was not done quickly: he may be near the limit of groups, or the group full or gone.
+fn join_counted(
+    conn: &mut DbConn,
+    id: GroupId,
+    uid: &str,
+    max_groups: i64,
+    few: i64,
+    join: impl Fn(&mut DbConn, i64) -> Result<bool>,
+) -> Result<bool> {
+    let mut has_all = false;
+    if store::count_memberships(conn, uid, max_groups)? >= few {
         // Before the group's row, so that nobody waits for the group because of us.
         store::lock_user(conn, uid)?;
-        is_full = has_as_many(conn, uid, max_groups)?;
-        place = if is_full { None } else { store::take_place(conn, id, max_members)? };
+        has_all = has_as_many(conn, uid, max_groups)?;
+        if !has_all && join(conn, i64::MAX)? {
+            return Ok(true);
+        }
     }
-    let Some(place) = place else {
-        // Full, gone, or the last place was given to the same user a moment ago.
-        return match groups::find_standing(conn, id, uid)? {
-            None => Err(Code::UnknownGroup.into()),
-            Some(true) => Ok(false),
-            Some(false) if is_full => Err(Code::TooManyGroups.into()),
-            Some(false) => Err(Code::GroupFull.into()),
-        };
-    };
-    if store::insert_membership(conn, id, uid, place, now)? {
-        return Ok(true);
+    match groups::find_standing(conn, id, uid)? {
+        None => Err(Code::UnknownGroup.into()),
+        Some(true) => Ok(false),
+        Some(false) if has_all => Err(Code::TooManyGroups.into()),
+        Some(false) => Err(Code::GroupFull.into()),
     }
-    store::uncount(conn, id)?;
-    Ok(false)
 }
 
 /// Whether a user, whom the caller has locked, is in `max` groups or more.

@@ -50,19 +50,38 @@ fn count(conn: &mut DbConn, sql: &str, uid: &str, limit: i64) -> QueryResult<i64
     Ok(RunQueryDsl::get_result::<Counted>(Prepared(query), conn)?.n)
 }
 
-/// Counts one more member and gives him the next place; `None` if the group is full or there is none.
-pub fn take_place(conn: &mut DbConn, GroupId(id): GroupId, max_members: i64) -> QueryResult<Option<i64>> {
-    let group = QueryDsl::filter(groups::table.find(id), groups::members.lt(max_members));
-    let next = (groups::members.eq(groups::members + 1), groups::last_place.eq(groups::last_place + 1));
-    Prepared(diesel::update(group).set(next).returning(groups::last_place)).get_result(conn).optional()
+/// Gives a user the next place in a group that has fewer than `max_members`, if he has fewer than `few` memberships (1
+/// at least); `false` where not, or there is no such group. Whoever is a member already violates a unique key.
+pub fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, few: i64, now: Stamp) -> QueryResult<bool> {
+    let DbConn::Pg(c) = conn else {
+        let Some(place) = take_place(conn, id, uid, max_members, few)? else { return Ok(false) };
+        return insert_membership(conn, id, uid, place, now).map(|()| true);
+    };
+    // In one statement: the group's row is held for no round trip, and all who join wait for it.
+    let sql = sql_query(
+        "WITH taken AS (
+            UPDATE groups SET members = members + 1, last_place = last_place + 1
+            WHERE id = $1 AND members < $2
+                AND NOT EXISTS (SELECT 1 FROM memberships WHERE uid = $3 OFFSET $4 LIMIT 1)
+            RETURNING id, last_place
+        ), joined AS (
+            INSERT INTO memberships (group_id, uid, place, joined_at) SELECT id, $3, last_place, $5 FROM taken
+            RETURNING group_id, place
+        )
+        INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / $6, 1 FROM joined
+        ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1",
+    );
+    let sql = sql.bind::<BigInt, _>(id.0).bind::<BigInt, _>(max_members).bind::<Text, _>(uid);
+    let sql = sql.bind::<BigInt, _>(few - 1).bind::<BigInt, _>(now.0).bind::<BigInt, _>(BLOCK);
+    Ok(RunQueryDsl::execute(Prepared(sql), c)? == 1)
 }
 
-/// [`take_place`] for a user with fewer than `few` memberships, 1 at least; `None` also if he has as many.
-pub fn take_place_of_few(
+/// Counts one more member and gives him the next place; `None` where [`join`] does not.
+fn take_place(
     conn: &mut DbConn,
     GroupId(id): GroupId,
-    max_members: i64,
     uid: &str,
+    max_members: i64,
     few: i64,
 ) -> QueryResult<Option<i64>> {
     let mine = FilterDsl::filter(memberships::table, memberships::uid.eq(uid));
@@ -80,33 +99,21 @@ pub fn give_up_place(conn: &mut DbConn, GroupId(id): GroupId, not_owner: &str) -
     Ok(updated == 1)
 }
 
-/// Takes back what [`take_place`] counted; the place stays empty.
-pub fn uncount(conn: &mut DbConn, GroupId(id): GroupId) -> QueryResult<usize> {
-    Prepared(diesel::update(groups::table.find(id)).set(groups::members.eq(groups::members - 1))).execute(conn)
-}
-
-/// Adds a member at a place that was taken for him; `false` if he is one already.
+/// Adds a member at a place that was taken for him.
 pub fn insert_membership(
     conn: &mut DbConn,
     GroupId(id): GroupId,
     uid: &str,
     place: i64,
     now: Stamp,
-) -> QueryResult<bool> {
+) -> QueryResult<()> {
     let row = (
         memberships::group_id.eq(id),
         memberships::uid.eq(uid),
         memberships::place.eq(place),
         memberships::joined_at.eq(now.0),
     );
-    let inserted = on_backend!(conn, c => diesel::insert_into(memberships::table)
-        .values(row)
-        .on_conflict((memberships::group_id, memberships::uid))
-        .do_nothing()
-        .execute(c))?;
-    if inserted == 0 {
-        return Ok(false);
-    }
+    RunQueryDsl::execute(diesel::insert_into(memberships::table).values(row), conn)?;
     let block = (
         membership_blocks::group_id.eq(id),
         membership_blocks::block.eq(place / BLOCK),
@@ -117,8 +124,8 @@ pub fn insert_membership(
         .on_conflict((membership_blocks::group_id, membership_blocks::block))
         .do_update()
         .set(membership_blocks::members.eq(membership_blocks::members + 1)))
-        .execute(c))?;
-    Ok(true)
+        .execute(c))
+    .map(drop)
 }
 
 /// Deletes a membership; `false` if there is none. Not the group's count: that comes first.
