@@ -24,7 +24,7 @@ need_server() {
     complete "$1" && return
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         step "Installing $2"
-        { apt-get install -y -qq "$2" || { apt-get update -qq && apt-get install -y -qq "$2"; }; } >/dev/null
+        need_package "$2" || true
         for folder in /usr/lib/postgresql/*/bin; do PATH="$PATH:$folder"; done
     fi
     complete "$1" || fail "$1 is missing: install Debian's package $2 (apt-get install $2)"
@@ -75,7 +75,10 @@ need_openssl() {
 }
 
 need_package() {
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && { apt-get install -y -qq "$1" || { apt-get update -qq && apt-get install -y -qq "$1"; }; } >/dev/null
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    # Nothing but the package and what it needs, and nobody is asked.
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1")
+    { "${install[@]}" || { apt-get update -qq && "${install[@]}"; }; } >/dev/null
 }
 
 free_port() {
@@ -115,6 +118,7 @@ start_servers() {
     moto_port=$(free_port)
     (cd "$servers" && "${as[@]}" initdb -D "$servers/pg" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >"$servers/initdb.log" 2>&1) ||
         { cat "$servers/initdb.log" >&2; fail "initdb failed"; }
+    # Transactions that fight on purpose cost each other a deadlock_timeout a time, and are to end in seconds.
     # exec: the process that is stopped at the end is the server, not a shell around it.
     (cd "$servers/pg" && exec "${as[@]}" postgres -D "$servers/pg" -p "$pg_port" -c listen_addresses=127.0.0.1 -c "unix_socket_directories=" \
         -c max_connections=500 -c shared_buffers=64MB -c deadlock_timeout=100ms >"$servers/pg.log" 2>&1) &

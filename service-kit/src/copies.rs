@@ -5,7 +5,7 @@
 //! the old one must have ended; so the process that made a change never sees it undone. Changes of one thing come here
 //! in any order: a copy that tells its revision ([`REVISION`]) is not overwritten by one of an earlier.
 
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::gather::Gather;
 use crate::random::shortened;
 use crate::state::{State, Terms};
@@ -20,6 +20,9 @@ pub const COPY_TTL: Duration = Duration::from_secs(5);
 /// What was read longer ago than this may be older than a change whose overwritten copy is about to end; and a change
 /// that was made longer ago may not be the last.
 const WITHIN: Duration = Duration::from_secs(1);
+
+/// Where a look-up stands behind another in a store that has just frozen, whoever asked goes on without.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Copies in one step of the store, which does nothing else meanwhile.
 const AT_ONCE: usize = 500;
@@ -50,7 +53,11 @@ impl Copies {
         if self.0.state.is_memory() {
             return self.believed(self.0.state.get(key)).await.flatten();
         }
-        self.believed(self.0.singly.get(key.to_owned())).await.flatten()
+        let found = async {
+            let found = tokio::time::timeout(PATIENCE, self.0.singly.get(key.to_owned())).await;
+            found.unwrap_or_else(|_| Err(Code::Unreachable.into()))
+        };
+        self.believed(found).await.flatten()
     }
 
     async fn believed<T>(&self, found: impl Future<Output = Result<T>>) -> Option<T> {

@@ -145,6 +145,7 @@ codes! {
     NotGroupOwner, Forbidden, "only the group's owner or an administrator may dismiss it";
     GroupFull, Conflict, "the group is full";
     TooManyGroups, Conflict, "this user is in as many groups as one may be in";
+    // svc-groups' own: whoever joins again is a member, and told no reason
     AlreadyMember, Conflict, "a member of the group already";
     NotMember, Conflict, "not a member of the group";
     OwnerCannotQuit, Conflict, "the owner cannot quit the group, only dismiss it";
@@ -187,6 +188,14 @@ impl Error {
         self
     }
 
+    /// The same for another caller who waited for the same; what only the log may know is text from here on.
+    #[must_use]
+    pub fn for_another(&self) -> Self {
+        let causes = self.causes();
+        let source = (!causes.is_empty()).then(|| causes.into());
+        Self { code: self.code, detail: self.detail.clone(), source }
+    }
+
     pub fn code(&self) -> Code {
         self.code
     }
@@ -211,13 +220,18 @@ impl Error {
 
     /// Text and causes on one line, for the log.
     pub fn chain(&self) -> String {
-        let mut line = format!("{}: {}", self.code.name(), self.text());
+        let (name, text, causes) = (self.code.name(), self.text(), self.causes());
+        if causes.is_empty() { format!("{name}: {text}") } else { format!("{name}: {text}: {causes}") }
+    }
+
+    fn causes(&self) -> String {
+        let mut causes = Vec::new();
         let mut cause = self.source.as_deref().map(|s| s as &dyn StdError);
         while let Some(c) = cause {
-            line.push_str(&format!(": {c}"));
+            causes.push(c.to_string());
             cause = c.source();
         }
-        line
+        causes.join(": ")
     }
 }
 

@@ -183,13 +183,13 @@ remark = excluded.remark, source = excluded.source;
 fn join(set: Set) -> String {
     format!(
         "{NUMBER}\\set g random(2, {})
-SELECT EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'j' || :id) FROM groups WHERE id = :g;
+SELECT EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'j' || :id), members FROM groups WHERE id = :g;
 WITH taken AS (UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = :g AND members < 100000
 AND NOT EXISTS (SELECT 1 FROM memberships WHERE uid = 'j' || :id OFFSET 3999 LIMIT 1) RETURNING id, last_place),
 joined AS (INSERT INTO memberships (group_id, uid, place, joined_at)
 SELECT id, 'j' || :id, last_place, 1700000000000 FROM taken RETURNING group_id, place)
 INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / 512, 1 FROM joined
-ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1;
+ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1 RETURNING b.members;
 ",
         set.groups()
     )

@@ -10,7 +10,7 @@ use std::hash::Hash;
 
 /// The row of a key.
 pub type One<K, V> = fn(&mut DbConn, &K) -> QueryResult<Option<V>>;
-/// Those of the keys, each given once, that have a row; in one statement.
+/// Those of the keys, each given once, that have a row; in as few statements as it takes.
 pub type Many<K, V> = fn(&mut DbConn, &[K]) -> QueryResult<Vec<(K, V)>>;
 
 /// One sort of row, read by key, with what others ask for at the same time ([`Gather`]). Cheap to clone.
@@ -41,7 +41,8 @@ impl<K: Key, V: Row> Gathered<K, V> {
         Self(Gather::new(Rows { db, one, many }))
     }
 
-    /// The row as it is now; `None` where there is none. Fails as [`Db::read`] does, and as late at most.
+    /// The row as it is now; `None` where there is none. Fails as [`Db::read`] does, and as late at most; a connection
+    /// that does not answer fails all whose keys were read on it.
     pub async fn get(&self, key: K) -> Result<Option<V>> {
         self.0.source().db.in_time(self.0.get(key)).await
     }

@@ -257,13 +257,13 @@ async fn what_is_prepared_once_stays_so() {
     let set = |id: i64, balance: i64| {
         db.write(move |conn| {
             let account = diesel::update(accounts::table.find(id)).set(accounts::balance.eq(balance));
-            Ok(Prepared(account.returning(accounts::balance)).get_result::<i64>(conn)?)
+            Ok(Prepared(account.returning(accounts::balance)).row::<i64, _>(conn)?)
         })
     };
     let insert = |conn: &mut DbConn| Ok(conn.batch_execute("INSERT INTO accounts VALUES (101, 0), (102, 0)")?);
     db.transaction(insert).await.unwrap();
     for (id, balance) in [(101, 1), (102, 2), (101, 3)] {
-        assert_eq!(set(id, balance).await.unwrap(), balance);
+        assert_eq!(set(id, balance).await.unwrap(), Some(balance));
     }
     let kept = db.read(|conn| {
         #[derive(QueryableByName)]

@@ -60,6 +60,7 @@ mod schema;
 mod settings;
 mod socket;
 mod stack;
+mod together;
 mod tokens;
 mod tokens_many;
 mod tusers;

@@ -35,6 +35,7 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
+    /// By row key: whether a user is known, and wants to be asked.
     pub owners: Gathered<String, OwnerRow>,
     /// Of users whose lists change.
     pub turns: Turns<Person>,

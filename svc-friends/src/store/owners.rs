@@ -104,6 +104,8 @@ pub fn set_verify(conn: &mut DbConn, owner: &str, verify: bool) -> QueryResult<u
         .values(&row)
         .on_conflict(owners::owner)
         .do_update()
-        .set(owners::verify.eq(verify)))
-        .execute(c))
+        .set(owners::verify.eq(verify))
+        .returning(owners::friends))
+        .rows::<i64, _>(c))
+    .map(|rows| rows.len())
 }

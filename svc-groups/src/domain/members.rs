@@ -13,18 +13,37 @@ impl Core {
     /// Who is a member already is one afterwards.
     pub async fn join_group(&self, who: &Identity, id: GroupId) -> Result<()> {
         let uid = who.uid.as_str().to_owned();
-        let asked = uid.clone();
         // Asked before the group's row is taken: joining again is common, and full groups are popular.
-        match self.db.read(move |conn| Ok(groups::find_standing(conn, id, &asked)?)).await? {
-            None => return Err(Code::UnknownGroup.into()),
-            Some(true) => return Ok(()),
-            Some(false) => {}
+        if self.is_member(id, &uid).await? {
+            return Ok(());
         }
         let _turn = self.turns.take([Changed::Joins(who.uid.clone()), Changed::Group(id)]).await?;
+        match self.join(id, uid.clone()).await {
+            Err(e) if e.code() == Code::AlreadyMember => {
+                // By another call of his, a moment ago.
+                let is_member = self.is_member(id, &uid).await?;
+                if is_member { Ok(()) } else { Err(Error::from(Code::Busy).because(e.chain())) }
+            }
+            joined => joined.map(|()| self.outbox.wake(GROUP)),
+        }
+    }
+
+    /// Fails where he is none and there is no room for him.
+    async fn is_member(&self, id: GroupId, uid: &str) -> Result<bool> {
+        let (uid, max_members) = (uid.to_owned(), self.max_members);
+        let standing = self.db.read(move |conn| Ok(groups::find_standing(conn, id, &uid)?)).await?;
+        let standing = standing.ok_or(Code::UnknownGroup)?;
+        if !standing.is_member && standing.members >= max_members {
+            return Err(Code::GroupFull.into());
+        }
+        Ok(standing.is_member)
+    }
+
+    async fn join(&self, id: GroupId, uid: String) -> Result<()> {
         let (now, has_provider) = (self.clock.now(), self.has_provider);
         let (max_members, max_groups) = (self.max_members, self.max_groups_per_user);
         let name = uid.clone();
-        let join = move |conn: &mut DbConn, few: i64| {
+        let join = move |conn: &mut DbConn, few: Option<i64>| -> Result<bool> {
             let joined = store::join(conn, id, &name, max_members, few, now).or_conflict(Code::AlreadyMember)?;
             if joined && has_provider {
                 enqueue(conn, &member_intent(id, &name), now)?;
@@ -33,23 +52,33 @@ impl Core {
         };
         // Whoever has fewer memberships cannot come to the limit, and need not be locked to be counted.
         let few = max_groups - UNDER_WAY;
-        let quickly = join.clone();
-        let quickly = move |conn: &mut DbConn| if few > 0 { quickly(conn, few) } else { Ok(false) };
-        let is_one_statement = !has_provider && !self.db.has_one_writer();
-        let mut joined =
-            if is_one_statement { self.db.write(quickly).await } else { self.db.transaction(quickly).await };
-        if let Ok(false) = joined {
-            joined = self.db.transaction(move |conn| join_counted(conn, id, &uid, max_groups, few, &join)).await;
-        }
-        match joined {
-            // By another call of his, a moment ago.
-            Err(e) if e.code() == Code::AlreadyMember => Ok(()),
-            Err(e) => Err(e),
-            Ok(_) => {
-                self.outbox.wake(GROUP);
-                Ok(())
+        if few > 0 {
+            let join = join.clone();
+            let one_of_few = move |conn: &mut DbConn| join(conn, Some(few));
+            let is_one_statement = !has_provider && !self.db.has_one_writer();
+            let joined = match is_one_statement {
+                true => self.db.write(one_of_few).await?,
+                false => self.db.transaction(one_of_few).await?,
+            };
+            if joined {
+                return Ok(());
             }
         }
+        let join_counted = move |conn: &mut DbConn| {
+            // Before the group's row, so that nobody waits for the group because of us.
+            store::lock_user(conn, &uid)?;
+            let has_all = has_as_many(conn, &uid, max_groups)?;
+            if !has_all && join(conn, None)? {
+                return Ok(());
+            }
+            match groups::find_standing(conn, id, &uid)? {
+                None => Err(Code::UnknownGroup.into()),
+                Some(standing) if standing.is_member => Ok(()),
+                Some(_) if has_all => Err(Code::TooManyGroups.into()),
+                Some(_) => Err(Code::GroupFull.into()),
+            }
+        };
+        self.db.transaction(join_counted).await
     }
 
     /// The owner cannot quit, only dismiss.
@@ -89,32 +118,6 @@ impl Core {
 
 /// More joins of one user than this are not under way at a time: there is one for each database thread of each replica.
 const UNDER_WAY: i64 = 1_000;
-
-/// For whom it was not done quickly: he may be near the limit of groups, or the group full or gone.
-fn join_counted(
-    conn: &mut DbConn,
-    id: GroupId,
-    uid: &str,
-    max_groups: i64,
-    few: i64,
-    join: impl Fn(&mut DbConn, i64) -> Result<bool>,
-) -> Result<bool> {
-    let mut has_all = false;
-    if store::count_memberships(conn, uid, max_groups)? >= few {
-        // Before the group's row, so that nobody waits for the group because of us.
-        store::lock_user(conn, uid)?;
-        has_all = has_as_many(conn, uid, max_groups)?;
-        if !has_all && join(conn, i64::MAX)? {
-            return Ok(true);
-        }
-    }
-    match groups::find_standing(conn, id, uid)? {
-        None => Err(Code::UnknownGroup.into()),
-        Some(true) => Ok(false),
-        Some(false) if has_all => Err(Code::TooManyGroups.into()),
-        Some(false) => Err(Code::GroupFull.into()),
-    }
-}
 
 /// Whether a user, whom the caller has locked, is in `max` groups or more.
 fn has_as_many(conn: &mut DbConn, uid: &str, max: i64) -> Result<bool> {

@@ -41,6 +41,7 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
+    /// By id.
     pub groups: Gathered<GroupId, GroupRow>,
     pub turns: Turns<Changed>,
     pub clock: Clock,

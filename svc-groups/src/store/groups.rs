@@ -54,9 +54,18 @@ pub fn list_existing(conn: &mut DbConn, ids: &[i64]) -> QueryResult<Vec<i64>> {
     Ok(existing)
 }
 
-/// Whether the user is a member; `None` if there is no such group.
-pub fn find_standing(conn: &mut DbConn, GroupId(id): GroupId, uid: &str) -> QueryResult<Option<bool>> {
-    groups::table.find(id).select(exists(memberships::table.find((id, uid)))).first(conn).optional()
+/// How a user stands to a group.
+#[derive(Queryable)]
+pub struct Standing {
+    pub is_member: bool,
+    /// The group's, all of them.
+    pub members: i64,
+}
+
+/// `None` if there is no such group.
+pub fn find_standing(conn: &mut DbConn, GroupId(id): GroupId, uid: &str) -> QueryResult<Option<Standing>> {
+    let is_member = exists(memberships::table.find((id, uid)));
+    groups::table.find(id).select((is_member, groups::members)).first(conn).optional()
 }
 
 /// Deletes a group if it is the user's, or anybody's; `false` if there is none. From here on nothing joins it and no

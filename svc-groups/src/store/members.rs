@@ -40,21 +40,31 @@ pub fn count_groups(conn: &mut DbConn, uid: &str, limit: i64) -> QueryResult<i64
     count(conn, sql, uid, limit)
 }
 
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
 fn count(conn: &mut DbConn, sql: &str, uid: &str, limit: i64) -> QueryResult<i64> {
-    #[derive(QueryableByName)]
-    struct Counted {
-        #[diesel(sql_type = BigInt)]
-        n: i64,
-    }
     let query = sql_query(sql).bind::<Text, _>(uid).bind::<BigInt, _>(limit);
-    Ok(RunQueryDsl::get_result::<Counted>(Prepared(query), conn)?.n)
+    Ok(Prepared(query).row(conn)?.map_or(0, |Counted { n }| n))
 }
 
 /// Gives a user the next place in a group that has fewer than `max_members`, if he has fewer than `few` memberships (1
-/// at least); `false` where not, or there is no such group. Whoever is a member already violates a unique key.
-pub fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, few: i64, now: Stamp) -> QueryResult<bool> {
+/// at least; `None`: however many); `false` where not, or there is no such group. Whoever is a member already violates
+/// a unique key.
+pub fn join(
+    conn: &mut DbConn,
+    id: GroupId,
+    uid: &str,
+    max_members: i64,
+    few: Option<i64>,
+    now: Stamp,
+) -> QueryResult<bool> {
+    let too_many = few.map_or(i64::MAX, |few| few - 1);
     let DbConn::Pg(c) = conn else {
-        let Some(place) = take_place(conn, id, uid, max_members, few)? else { return Ok(false) };
+        let Some(place) = take_place(conn, id, uid, max_members, too_many)? else { return Ok(false) };
         return insert_membership(conn, id, uid, place, now).map(|()| true);
     };
     // In one statement: the group's row is held for no round trip, and all who join wait for it.
@@ -69,11 +79,11 @@ pub fn join(conn: &mut DbConn, id: GroupId, uid: &str, max_members: i64, few: i6
             RETURNING group_id, place
         )
         INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / $6, 1 FROM joined
-        ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1",
+        ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1 RETURNING b.members AS n",
     );
     let sql = sql.bind::<BigInt, _>(id.0).bind::<BigInt, _>(max_members).bind::<Text, _>(uid);
-    let sql = sql.bind::<BigInt, _>(few - 1).bind::<BigInt, _>(now.0).bind::<BigInt, _>(BLOCK);
-    Ok(RunQueryDsl::execute(Prepared(sql), c)? == 1)
+    let sql = sql.bind::<BigInt, _>(too_many).bind::<BigInt, _>(now.0).bind::<BigInt, _>(BLOCK);
+    Ok(Prepared(sql).row::<Counted, _>(c)?.is_some())
 }
 
 /// Counts one more member and gives him the next place; `None` where [`join`] does not.
@@ -82,21 +92,21 @@ fn take_place(
     GroupId(id): GroupId,
     uid: &str,
     max_members: i64,
-    few: i64,
+    too_many: i64,
 ) -> QueryResult<Option<i64>> {
     let mine = FilterDsl::filter(memberships::table, memberships::uid.eq(uid));
-    let last = QueryDsl::select(mine, memberships::id).offset(few - 1).limit(1);
+    let last = QueryDsl::select(mine, memberships::id).offset(too_many).limit(1);
     let may = groups::members.lt(max_members).and(not(exists(last)));
     let group = QueryDsl::filter(groups::table.find(id), may);
     let next = (groups::members.eq(groups::members + 1), groups::last_place.eq(groups::last_place + 1));
-    Prepared(diesel::update(group).set(next).returning(groups::last_place)).get_result(conn).optional()
+    Prepared(diesel::update(group).set(next).returning(groups::last_place)).row(conn)
 }
 
 /// Counts one member less; `false` if there is no such group, or `not_owner` owns it.
 pub fn give_up_place(conn: &mut DbConn, GroupId(id): GroupId, not_owner: &str) -> QueryResult<bool> {
     let group = QueryDsl::filter(groups::table.find(id), groups::owner.ne(not_owner));
-    let updated = Prepared(diesel::update(group).set(groups::members.eq(groups::members - 1))).execute(conn)?;
-    Ok(updated == 1)
+    let less = diesel::update(group).set(groups::members.eq(groups::members - 1));
+    Ok(Prepared(less.returning(groups::id)).row::<i64, _>(conn)?.is_some())
 }
 
 /// Adds a member at a place that was taken for him.
@@ -123,8 +133,9 @@ pub fn insert_membership(
         .values(block)
         .on_conflict((membership_blocks::group_id, membership_blocks::block))
         .do_update()
-        .set(membership_blocks::members.eq(membership_blocks::members + 1)))
-        .execute(c))
+        .set(membership_blocks::members.eq(membership_blocks::members + 1))
+        .returning(membership_blocks::members))
+        .row::<i64, _>(c))
     .map(drop)
 }
 
@@ -135,7 +146,7 @@ pub fn delete_membership(conn: &mut DbConn, GroupId(id): GroupId, uid: &str) -> 
     let Some(place) = place else { return Ok(false) };
     let block = membership_blocks::table.find((id, place / BLOCK));
     let less = diesel::update(block).set(membership_blocks::members.eq(membership_blocks::members - 1));
-    let left: Option<i64> = Prepared(less.returning(membership_blocks::members)).get_result(conn).optional()?;
+    let left: Option<i64> = Prepared(less.returning(membership_blocks::members)).row(conn)?;
     if left.is_some_and(|n| n <= 0) {
         diesel::delete(block).execute(conn)?;
     }

@@ -3,7 +3,7 @@
 use crate::helpers::{Backend, TestApp};
 use crate::on_both;
 use diesel::connection::SimpleConnection;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ on_both! {
     parallel_joins_and_quits_of_one_user_leave_true_counts
     pages_are_the_list_wherever_members_left_gaps
     a_join_that_has_to_wait_for_a_dismissal_finds_no_group
+    a_join_that_has_to_wait_for_the_last_place_finds_the_group_full
+    a_join_that_has_to_wait_for_the_same_join_is_one_with_it
     a_group_that_is_gone_has_no_list_while_its_members_are_swept_away
 }
 
@@ -80,25 +82,60 @@ async fn a_join_that_has_to_wait_for_a_dismissal_finds_no_group(backend: Backend
     let app = TestApp::start(backend).await;
     let id = app.create("admin").await;
     app.join(id, "early").await;
+    // Still sees the group when it looks, and comes to joining when it is gone.
+    let dismissal = format!("DELETE FROM groups WHERE id = {id}; INSERT INTO dismissed_groups (id) VALUES ({id})");
+    assert_eq!(join_behind(&app, id, dismissal).await["reason"], "no such group");
+    assert_eq!(app.number("SELECT count(*) AS n FROM memberships WHERE uid = 'u'").await, 0);
+    app.stop().await;
+}
+
+async fn a_join_that_has_to_wait_for_the_last_place_finds_the_group_full(backend: Backend) {
+    let app = TestApp::start_with(backend, |_, settings| settings.max_members = 2).await;
+    let id = app.create("admin").await;
+    // By another replica.
+    let last = format!(
+        "UPDATE groups SET members = 2, last_place = 2 WHERE id = {id}; \
+         UPDATE membership_blocks SET members = 2 WHERE group_id = {id}; \
+         INSERT INTO memberships (group_id, uid, place, joined_at) VALUES ({id}, 'first', 2, 1)"
+    );
+    assert_eq!(join_behind(&app, id, last).await["reason"], "the group is full");
+    assert_eq!(app.members(id).await, ["admin", "first"]);
+    app.is_consistent().await;
+    app.stop().await;
+}
+
+async fn a_join_that_has_to_wait_for_the_same_join_is_one_with_it(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let id = app.create("admin").await;
+    // By another replica.
+    let same = format!(
+        "UPDATE groups SET members = 2, last_place = 2 WHERE id = {id}; \
+         UPDATE membership_blocks SET members = 2 WHERE group_id = {id}; \
+         INSERT INTO memberships (group_id, uid, place, joined_at) VALUES ({id}, 'u', 2, 1)"
+    );
+    assert_eq!(join_behind(&app, id, same).await, json!({"ret": "ok", "reason": ""}));
+    assert_eq!(app.members(id).await, ["admin", "u"]);
+    app.is_consistent().await;
+    app.stop().await;
+}
+
+/// A join of `u` that begins while a transaction is open that did `sql` to the group, and ends after it.
+async fn join_behind(app: &TestApp, id: i64, sql: String) -> Value {
     // Remembered by the credential check before.
     app.groups("u").await;
     let db = app.db.clone();
-    let dismissal = actix_web::rt::spawn(async move {
+    let before = actix_web::rt::spawn(async move {
         db.transaction(move |conn| {
-            conn.batch_execute(&format!(
-                "DELETE FROM groups WHERE id = {id}; INSERT INTO dismissed_groups (id) VALUES ({id})"
-            ))?;
+            conn.batch_execute(&sql)?;
             std::thread::sleep(Duration::from_millis(600));
             Ok(())
         })
         .await
     });
     tokio::time::sleep(Duration::from_millis(200)).await;
-    // Still sees the group when it looks, and comes to joining when it is gone.
-    assert_eq!(app.on(id, "group_join", "u").await["reason"], "no such group");
-    dismissal.await.unwrap().unwrap();
-    assert_eq!(app.number("SELECT count(*) AS n FROM memberships WHERE uid = 'u'").await, 0);
-    app.stop().await;
+    let answer = app.on(id, "group_join", "u").await;
+    before.await.unwrap().unwrap();
+    answer
 }
 
 async fn a_group_that_is_gone_has_no_list_while_its_members_are_swept_away(backend: Backend) {

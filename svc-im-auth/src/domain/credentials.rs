@@ -20,6 +20,7 @@ const KNOWN_ADDRESSES: usize = 8;
 #[derive(Clone)]
 pub struct LocalVerifier {
     pub db: Db,
+    /// By key, past every cache.
     pub accounts: Gathered<AccountKey, AccountRow>,
     pub copies: Copies,
     pub clock: Clock,

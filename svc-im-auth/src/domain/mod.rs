@@ -43,6 +43,7 @@ pub struct Core(Arc<Parts>);
 /// What [`Core`] is made of.
 pub struct Parts {
     pub db: Db,
+    /// By key, past every cache.
     pub accounts: Gathered<AccountKey, AccountRow>,
     pub copies: Copies,
     pub clock: Clock,

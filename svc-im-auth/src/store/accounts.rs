@@ -132,7 +132,7 @@ pub fn accounts(db: &Db) -> Gathered<AccountKey, AccountRow> {
 }
 
 /// Those of `keys` that have an account.
-fn list_by_key(conn: &mut DbConn, keys: &[AccountKey]) -> QueryResult<Vec<(AccountKey, AccountRow)>> {
+pub(super) fn list_by_key(conn: &mut DbConn, keys: &[AccountKey]) -> QueryResult<Vec<(AccountKey, AccountRow)>> {
     let mut by_app = HashMap::<&AppId, HashMap<&str, &AccountKey>>::new();
     for key in keys {
         by_app.entry(&key.app_id).or_default().insert(key.uid.as_str(), key);
@@ -226,5 +226,6 @@ pub fn update_account(
 
 pub fn update_known_addresses(conn: &mut DbConn, key: &AccountKey, addresses: &str) -> QueryResult<usize> {
     let account = accounts::table.find((key.app_id.as_str(), key.uid.as_str()));
-    Prepared(diesel::update(account).set(accounts::known_addresses.eq(addresses))).execute(conn)
+    let update = diesel::update(account).set(accounts::known_addresses.eq(addresses));
+    Ok(Prepared(update.returning(accounts::revision)).rows::<i64, _>(conn)?.len())
 }

@@ -37,7 +37,7 @@ pub fn upsert_provider_token(conn: &mut DbConn, row: &TokenRow) -> QueryResult<b
     ));
     let same_owner = tokens::app_id.eq(excluded(tokens::app_id)).and(tokens::uid.eq(excluded(tokens::uid)));
     let of_live = FilterDsl::filter(upsert, tokens::state.eq(0).and(same_owner));
-    on_backend!(conn, c => Prepared(of_live).execute(c).map(|n| n == 1))
+    on_backend!(conn, c => Prepared(of_live.returning(tokens::platform)).row::<i32, _>(c).map(|row| row.is_some()))
 }
 
 /// Name and icon; holds the account's row until the end of the transaction, as every change of it does.

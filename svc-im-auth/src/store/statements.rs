@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::MIGRATIONS;
-use super::accounts::{AccountRow, Changes, register_account};
+use super::accounts::{AccountRow, Changes, insert_account, list_by_key, register_account};
 use super::tokens::{TokenRow, insert_token, insert_token_of_registered};
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use diesel::{Connection, PgConnection, SqliteConnection};
@@ -12,6 +12,7 @@ use service_kit::db::DbConn;
 use service_kit::testkit::postgres::fresh_database;
 use shared_models::internal::AccountKey;
 use shared_models::{AppId, Stamp, Uid};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -46,26 +47,53 @@ fn token(id: &str, uid: &str) -> TokenRow {
     TokenRow { id, app_id: "kith".into(), uid, platform: 1, issued_at: 1, expires_at: 2, state: 0, text: None }
 }
 
+fn key(app: &str, uid: &str) -> AccountKey {
+    AccountKey { app_id: AppId::new(app).unwrap(), uid: Uid::new(uid).unwrap() }
+}
+
 fn register(conn: &mut DbConn, uid: &str) {
-    let key = AccountKey { app_id: AppId::new("kith").unwrap(), uid: Uid::new(uid).unwrap() };
-    let row = AccountRow { name: uid.to_owned(), ..AccountRow::empty(&key, false, Stamp(1)) };
+    let row = AccountRow { name: uid.to_owned(), ..AccountRow::empty(&key("kith", uid), false, Stamp(1)) };
     let changes = Changes { implicit: Some(false), name: Some(uid.to_owned()), ..Changes::default() };
     assert!(register_account(conn, &row, &changes, Stamp(1)).unwrap().is_some());
     insert_token(conn, &token(&format!("first of {uid}"), uid)).unwrap();
 }
 
-#[test]
-fn registering_and_asking_for_a_token_prepare_nothing_anew() {
+fn on_both(test: impl Fn(DbConn)) {
     let folder = tempfile::tempdir().unwrap();
     let mut lite = SqliteConnection::establish(folder.path().join("i.db").to_str().unwrap()).unwrap();
     lite.run_pending_migrations(MIGRATIONS.sqlite).unwrap();
     let database = fresh_database();
     let mut pg = PgConnection::establish(&database.url()).unwrap();
     pg.run_pending_migrations(MIGRATIONS.postgres).unwrap();
-    for mut conn in [DbConn::Sqlite(lite), DbConn::Pg(pg)] {
+    test(DbConn::Sqlite(lite));
+    test(DbConn::Pg(pg));
+}
+
+#[test]
+fn accounts_that_are_read_together_are_each_of_its_app() {
+    on_both(|mut conn| {
+        let keys = [("kith", "a"), ("other", "a"), ("kith", "b"), ("other", "c")].map(|(app, uid)| key(app, uid));
+        for key in &keys {
+            let row =
+                AccountRow { name: format!("{}/{}", key.app_id, key.uid), ..AccountRow::empty(key, false, Stamp(1)) };
+            assert!(insert_account(&mut conn, &row).unwrap());
+        }
+        let mut asked = keys.to_vec();
+        asked.extend([("kith", "c"), ("other", "b"), ("third", "a")].map(|(app, uid)| key(app, uid)));
+        let found: HashMap<_, _> = list_by_key(&mut conn, &asked).unwrap().into_iter().collect();
+        assert_eq!(found.len(), keys.len());
+        for key in keys {
+            assert_eq!(found[&key].name, format!("{}/{}", key.app_id, key.uid));
+        }
+    });
+}
+
+#[test]
+fn registering_and_asking_for_a_token_prepare_nothing_anew() {
+    on_both(|mut conn| {
         assert_eq!(counted(&mut conn, |conn| register(conn, "a")), (2, 2), "all that is sent is kept");
         assert_eq!(counted(&mut conn, |conn| register(conn, "b")), (2, 0), "and sent again");
         let again = |conn: &mut DbConn| assert!(insert_token_of_registered(conn, &token("second", "a")).unwrap());
         assert_eq!(counted(&mut conn, again), (1, 1), "user_token");
-    }
+    });
 }

@@ -67,8 +67,10 @@ pub fn upsert_validity(conn: &mut DbConn, row: &ValidityRow) -> QueryResult<usiz
             validities::price.eq(excluded(validities::price)),
             validities::start_time.eq(excluded(validities::start_time)),
             validities::end_time.eq(excluded(validities::end_time)),
-        )))
-        .execute(c))
+        ))
+        .returning(validities::im_uid))
+        .rows::<String, _>(c))
+    .map(|rows| rows.len())
 }
 
 pub fn upsert_record(conn: &mut DbConn, row: &RecordRow) -> QueryResult<usize> {
@@ -80,8 +82,10 @@ pub fn upsert_record(conn: &mut DbConn, row: &RecordRow) -> QueryResult<usize> {
             records::subject.eq(excluded(records::subject)),
             records::amount.eq(excluded(records::amount)),
             records::occurred_at.eq(excluded(records::occurred_at)),
-        )))
-        .execute(c))
+        ))
+        .returning(records::im_uid))
+        .rows::<String, _>(c))
+    .map(|rows| rows.len())
 }
 
 /// Start and end.

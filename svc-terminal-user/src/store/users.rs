@@ -66,6 +66,8 @@ pub fn upsert_introduction(conn: &mut DbConn, app_id: &AppId, im_uid: &Uid, br_i
         .values(row)
         .on_conflict((introductions::app_id, introductions::im_uid))
         .do_update()
-        .set(introductions::br_intro.eq(excluded(introductions::br_intro))))
-        .execute(c))
+        .set(introductions::br_intro.eq(excluded(introductions::br_intro)))
+        .returning(introductions::im_uid))
+        .rows::<String, _>(c))
+    .map(|rows| rows.len())
 }
