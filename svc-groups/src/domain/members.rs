@@ -55,6 +55,7 @@ impl Core {
         if few > 0 {
             let join = join.clone();
             let one_of_few = move |conn: &mut DbConn| join(conn, Some(few));
+            // Where its connection is lost it is not repeated; whoever was told so joins again, and is a member.
             let is_one_statement = !has_provider && !self.db.has_one_writer();
             let joined = match is_one_statement {
                 true => self.db.write(one_of_few).await?,
