@@ -14,8 +14,8 @@ need_commands() {
 }
 
 # Folders where Debian keeps servers that are not on everyone's PATH.
-for folder in /usr/lib/postgresql/*/bin /usr/sbin; do
-    [ -d "$folder" ] && PATH="$PATH:$folder"
+for bin in /usr/lib/postgresql/*/bin /usr/sbin; do
+    [ -d "$bin" ] && PATH="$PATH:$bin"
 done
 export PATH
 
@@ -25,7 +25,8 @@ need_server() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         step "Installing $2"
         need_package "$2" || true
-        for folder in /usr/lib/postgresql/*/bin; do PATH="$PATH:$folder"; done
+        local bin
+        for bin in /usr/lib/postgresql/*/bin; do PATH="$PATH:$bin"; done
     fi
     complete "$1" || fail "$1 is missing: install Debian's package $2 (apt-get install $2)"
 }
