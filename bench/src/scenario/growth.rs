@@ -82,7 +82,7 @@ fn stack(plan: &Plan, accounts: u64, postgres: &Postgres, redis: &Redis) -> Resu
     let services = Services::start(plan, &name, &STORING, postgres, redis)?;
     let (auth, groups) = (services.address(Service::ImAuth)?, services.address(Service::Groups)?);
     let friends = services.address(Service::Friends)?;
-    let people: Vec<String> = (0..plan.of(1_500, 20)).map(|n| uid(set.ordinary(n * 7))).collect();
+    let people: Vec<String> = (0..plan.of(3_000, 200)).map(|n| uid(set.ordinary(n * 7))).collect();
     let signed = Signed::with_token(auth, &people)?;
     let after = chrono::DateTime::from_timestamp_millis(i64::try_from(EPOCH + 1000 * SEEN)? + 8 * 3_600_000);
     let after = after.ok_or("no such time")?.format("%Y-%m-%d %H:%M:%S%.3f").to_string();

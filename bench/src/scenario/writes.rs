@@ -26,7 +26,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     stores.copy("writes", "peer")?;
     let parts = [Service::Gateway, Service::ImAuth, Service::Friends, Service::Groups];
     let services = Services::start(plan, "writes", &parts, &stores.postgres, &stores.redis)?;
-    let people: Vec<String> = (1..=plan.of(500, 20)).map(uid).collect();
+    let people: Vec<String> = (1..=plan.of(500, 200)).map(uid).collect();
     let signed = Signed::with_token(services.address(Service::ImAuth)?, &people)?;
 
     let agreements = calls::pair("friendAgree", move |n| asked(set, n))?.at_most(set.pending);

@@ -21,6 +21,11 @@ fn find(conn: &mut DbConn, id: &i64) -> QueryResult<Option<i64>> {
     accounts::table.find(id).select(accounts::balance).first(conn).optional()
 }
 
+fn slow(conn: &mut DbConn, id: &i64) -> QueryResult<Option<i64>> {
+    std::thread::sleep(Duration::from_millis(100));
+    find(conn, id)
+}
+
 fn list(conn: &mut DbConn, ids: &[i64]) -> QueryResult<Vec<(i64, i64)>> {
     accounts::table.filter(accounts::id.eq_any(ids)).select((accounts::id, accounts::balance)).load(conn)
 }
@@ -95,10 +100,6 @@ async fn nobody_is_answered_from_before_he_asked(backend: Backend) {
 async fn whoever_asked_first_may_leave(backend: Backend) {
     let home = Home::new(backend);
     let db = filled(&home).await;
-    fn slow(conn: &mut DbConn, id: &i64) -> QueryResult<Option<i64>> {
-        std::thread::sleep(Duration::from_millis(100));
-        find(conn, id)
-    }
     let rows = Gathered::new(db, slow, list);
     let asking = |id: i64| {
         let rows = rows.clone();
@@ -138,10 +139,6 @@ async fn a_read_that_fails_fails_for_those_who_waited_for_it(backend: Backend) {
 async fn no_more_may_wait_than_the_limit(backend: Backend) {
     let home = Home::new(backend);
     let db = filled(&home).await;
-    fn slow(conn: &mut DbConn, id: &i64) -> QueryResult<Option<i64>> {
-        std::thread::sleep(Duration::from_millis(100));
-        find(conn, id)
-    }
     let rows = Gathered::new(db, slow, list);
     // More than all workers together may hold.
     let mut callers = JoinSet::new();
