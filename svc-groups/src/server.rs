@@ -1,6 +1,6 @@
 //! From settings to a running service.
 
-use crate::domain::{Core, GROUP, GroupDelivery, Parts, SYNC, SyncDelivery};
+use crate::domain::{Bookmarks, Core, GROUP, GroupDelivery, Parts, SYNC, SyncDelivery};
 use crate::settings::GroupsSettings;
 use crate::{api, routes, store};
 use service_kit::auth::{Credentials, Lockout};
@@ -47,6 +47,7 @@ pub async fn start_in(common: Common, settings: GroupsSettings, environment: Env
     let core = Core::new(Parts {
         turns: Turns::new(!db.has_one_writer()),
         groups: store::groups::groups(&db),
+        bookmarks: Bookmarks::default(),
         db: db.clone(),
         clock,
         directory,

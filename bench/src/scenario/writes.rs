@@ -26,7 +26,8 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     stores.copy("writes", "peer")?;
     let parts = [Service::Gateway, Service::ImAuth, Service::Friends, Service::Groups];
     let services = Services::start(plan, "writes", &parts, &stores.postgres, &stores.redis)?;
-    let people: Vec<String> = (1..=plan.of(500, 200)).map(uid).collect();
+    let joining = plan.of(500, 200);
+    let people: Vec<String> = (1..=joining).map(uid).collect();
     let signed = Signed::with_token(services.address(Service::ImAuth)?, &people)?;
 
     let agreements = calls::pair("friendAgree", move |n| asked(set, n))?.at_most(set.pending);
@@ -36,7 +37,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         ("user_token", Service::ImAuth, calls::user_token(set.accounts), token(set)),
         ("addFriend (asks)", Service::Friends, calls::pair("addFriend", move |n| strangers(set, n))?, add(set)),
         ("friendAgree", Service::Friends, agreements, agree(set)),
-        ("group_join (token)", Service::Groups, signed.joins(2, set.groups() - 1), join(set)),
+        ("group_join (token)", Service::Groups, signed.joins(2, set.groups() - 1), join(set, joining)),
     ];
     for (what, service, calls, script) in jobs {
         let mut behind = vec![services.tree(service)?];
@@ -179,18 +180,22 @@ remark = excluded.remark, source = excluded.source;
     )
 }
 
-/// Users that nobody else is, so that each membership is new, in any of the groups.
-fn join(set: Set) -> String {
+/// The memberships of [`Signed::joins`] in its order, by pgbench's arithmetic; whoever is a member already is left one.
+fn join(set: Set, people: u64) -> String {
     format!(
-        "{NUMBER}\\set g random(2, {})
-SELECT EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'j' || :id), members FROM groups WHERE id = :g;
+        "{NUMBER}\\set u :id % {people} + 1000001
+\\set g 2 + ((:id % {people}) * 7919 + :id / {people}) % {}
+SELECT EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'u' || :u) AS is_member, members
+FROM groups WHERE id = :g \\gset
+\\if not :is_member
 WITH taken AS (UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = :g AND members < 100000
-AND NOT EXISTS (SELECT 1 FROM memberships WHERE uid = 'j' || :id OFFSET 3999 LIMIT 1) RETURNING id, last_place),
+AND NOT EXISTS (SELECT 1 FROM memberships WHERE uid = 'u' || :u OFFSET 3999 LIMIT 1) RETURNING id, last_place),
 joined AS (INSERT INTO memberships (group_id, uid, place, joined_at)
-SELECT id, 'j' || :id, last_place, 1700000000000 FROM taken RETURNING group_id, place)
+SELECT id, 'u' || :u, last_place, 1700000000000 FROM taken RETURNING group_id, place)
 INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / 512, 1 FROM joined
 ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1 RETURNING b.members;
+\\endif
 ",
-        set.groups()
+        set.groups() - 1
     )
 }

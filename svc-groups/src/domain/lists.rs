@@ -50,16 +50,21 @@ impl Core {
     /// A page of a group's members, or all of them, with the group's name. All that can fail before the first byte has
     /// succeeded when this returns: the group is there and the first piece read.
     pub async fn list_members(&self, id: GroupId, page: Option<Page>) -> Result<(String, Chunks<MemberView>)> {
-        let Piece { name, members } = self
+        let known = page.and_then(|page| self.bookmarks.find(id, page.offset));
+        let piece = self
             .db
             .read(move |conn| {
                 let piece = match page {
-                    Some(page) => store::list_page(conn, id, page.offset, page.limit)?,
+                    Some(page) => store::list_page(conn, id, page.offset, page.limit, known)?,
                     None => store::list_members(conn, id, 0, CHUNK)?,
                 };
                 Ok(piece.ok_or(Code::UnknownGroup)?)
             })
             .await?;
+        if let Some(page) = page {
+            self.bookmarks.keep(id, page.offset, &piece);
+        }
+        let Piece { name, members, .. } = piece;
         let last = last_of(&members, CHUNK).filter(|_| page.is_none());
         let first = self.viewed(members, last.is_some()).await?;
         let rest = last.map(|last| self.members_after(id, last));

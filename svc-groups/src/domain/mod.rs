@@ -1,11 +1,13 @@
 //! What the service decides. Knows neither HTTP nor SQL.
 
+mod bookmarks;
 mod groups;
 mod lists;
 mod members;
 mod provider;
 mod rekey;
 
+pub use bookmarks::Bookmarks;
 pub use lists::{JoinedGroup, MemberView, Page};
 pub use provider::{GROUP, GroupDelivery, SYNC, SyncDelivery};
 
@@ -43,6 +45,7 @@ pub struct Parts {
     pub db: Db,
     /// By id.
     pub groups: Gathered<GroupId, GroupRow>,
+    pub bookmarks: Bookmarks,
     pub turns: Turns<Changed>,
     pub clock: Clock,
     pub directory: Directory,

@@ -22,6 +22,20 @@ pub struct Piece {
     /// The group's.
     pub name: String,
     pub members: Vec<Member>,
+    /// The group's, at latest when its members were read, where that was looked at.
+    pub gaps: Option<Gaps>,
+}
+
+/// How many of its places a group's members have left. Never fewer than before, as none is given twice; and as long as
+/// there are no more, whoever has number n keeps it: who joins comes behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gaps(i64);
+
+/// Where a page begins while the group has so many gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bookmark {
+    pub gaps: Gaps,
+    pub place: i64,
 }
 
 /// Members after a place; `None`: no such group.
@@ -29,38 +43,82 @@ pub fn list_members(conn: &mut DbConn, GroupId(id): GroupId, after: i64, limit: 
     in_order(conn, id, after + 1, 0, limit)
 }
 
-/// Members number `offset` + 1 to `offset` + `limit`: whole blocks are passed over by their counts.
-pub fn list_page(conn: &mut DbConn, GroupId(id): GroupId, offset: i64, limit: i64) -> QueryResult<Option<Piece>> {
+/// Members number `offset` + 1 to `offset` + `limit`: from the bookmark if it still holds, else whole blocks are passed
+/// over by their counts.
+pub fn list_page(
+    conn: &mut DbConn,
+    GroupId(id): GroupId,
+    offset: i64,
+    limit: i64,
+    known: Option<Bookmark>,
+) -> QueryResult<Option<Piece>> {
     if offset < BLOCK {
         return in_order(conn, id, 0, offset, limit);
     }
+    // Where nobody has left, places are numbers.
+    let known = known.unwrap_or(Bookmark { gaps: Gaps(0), place: offset.saturating_add(1) });
+    if let Some(piece) = from_bookmark(conn, id, known, limit)? {
+        return Ok(Some(piece));
+    }
     match pass_over(conn, id, offset)? {
-        Some((from, skip)) => in_order(conn, id, from, skip, limit),
+        Some(Passed { gaps, from, skip }) => {
+            let piece = in_order(conn, id, from, skip, limit)?;
+            Ok(piece.map(|piece| Piece { gaps, ..piece }))
+        }
         None => nobody(conn, id),
     }
 }
 
-/// The place from which there are so many members less to skip; `None`: there are no more.
-fn pass_over(conn: &mut DbConn, id: i64, offset: i64) -> QueryResult<Option<(i64, i64)>> {
-    let (mut skip, mut after, mut piece) = (offset, -1, 0);
+/// `None`: the group has other gaps, or nobody is there.
+fn from_bookmark(conn: &mut DbConn, id: i64, known: Bookmark, limit: i64) -> QueryResult<Option<Piece>> {
+    let Bookmark { gaps: Gaps(gaps), place } = known;
+    let group = groups::table.find(id);
+    // Looked at once and before any member.
+    let holds = group.select(groups::last_place - groups::members).single_value().eq(gaps);
+    let rows: Vec<(i64, String, Option<String>)> = memberships::table
+        .filter(memberships::group_id.eq(id))
+        .filter(memberships::place.ge(place))
+        .filter(holds)
+        .order(memberships::place)
+        .limit(limit)
+        .select((memberships::place, memberships::uid, group.select(groups::name).single_value()))
+        .load(conn)?;
+    Ok(piece_of(rows).map(|piece| Piece { gaps: Some(known.gaps), ..piece }))
+}
+
+/// How far a group's members were passed over.
+struct Passed {
+    /// The group's, before the first was.
+    gaps: Option<Gaps>,
+    /// From this place
+    from: i64,
+    /// there are so many to skip.
+    skip: i64,
+}
+
+/// `None`: there are no more.
+fn pass_over(conn: &mut DbConn, id: i64, offset: i64) -> QueryResult<Option<Passed>> {
+    let (mut skip, mut after, mut piece, mut gaps) = (offset, -1, 0, None);
     loop {
         // As many as there must be, and some for the gaps that members left; where those are large, more and more.
         piece = (skip / BLOCK + 8).max(2 * piece);
+        let now = groups::table.find(id).select(groups::last_place - groups::members).single_value();
         let blocks = membership_blocks::table
             .filter(membership_blocks::group_id.eq(id))
             .filter(membership_blocks::block.gt(after))
             .order(membership_blocks::block)
             .limit(piece)
-            .select((membership_blocks::block, membership_blocks::members))
-            .load::<(i64, i64)>(conn)?;
-        for &(block, members) in &blocks {
+            .select((membership_blocks::block, membership_blocks::members, now))
+            .load::<(i64, i64, Option<i64>)>(conn)?;
+        gaps = gaps.or(blocks.first().and_then(|(.., gaps)| gaps.map(Gaps)));
+        for &(block, members, _) in &blocks {
             if members > skip {
-                return Ok(Some((block * BLOCK, skip)));
+                return Ok(Some(Passed { gaps, from: block * BLOCK, skip }));
             }
             skip -= members;
         }
         match blocks.last() {
-            Some(&(last, _)) if blocks.len() as i64 == piece => after = last,
+            Some(&(last, ..)) if blocks.len() as i64 == piece => after = last,
             _ => return Ok(None),
         }
     }
@@ -78,15 +136,20 @@ fn in_order(conn: &mut DbConn, id: i64, from: i64, skip: i64, limit: i64) -> Que
         .limit(limit)
         .select((memberships::place, memberships::uid, name))
         .load(conn)?;
-    let Some(name) = rows.first().map(|(_, _, name)| name.clone()) else { return nobody(conn, id) };
+    if rows.is_empty() { nobody(conn, id) } else { Ok(piece_of(rows)) }
+}
+
+/// `None` where there are none, or no group.
+fn piece_of(rows: Vec<(i64, String, Option<String>)>) -> Option<Piece> {
+    let name = rows.first().and_then(|(_, _, name)| name.clone())?;
     let members = rows.into_iter().map(|(place, uid, _)| (place, uid)).collect();
-    Ok(name.map(|name| Piece { name, members }))
+    Some(Piece { name, members, gaps: None })
 }
 
 /// What there is past the end.
 fn nobody(conn: &mut DbConn, id: i64) -> QueryResult<Option<Piece>> {
     let name = groups::table.find(id).select(groups::name).first(conn).optional()?;
-    Ok(name.map(|name| Piece { name, members: Vec::new() }))
+    Ok(name.map(|name| Piece { name, members: Vec::new(), gaps: None }))
 }
 
 /// A user's groups after a membership.

@@ -4,12 +4,14 @@ use crate::helpers::{Backend, TestApp};
 use crate::on_both;
 use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
+use shared_models::Stamp;
 use std::rc::Rc;
 use std::time::Duration;
 
 on_both! {
     parallel_joins_and_quits_of_one_user_leave_true_counts
     pages_are_the_list_wherever_members_left_gaps
+    pages_are_the_list_while_members_come_and_go
     a_join_that_has_to_wait_for_a_dismissal_finds_no_group
     a_join_that_has_to_wait_for_the_last_place_finds_the_group_full
     a_join_that_has_to_wait_for_the_same_join_is_one_with_it
@@ -136,6 +138,61 @@ async fn join_behind(app: &TestApp, id: i64, sql: String) -> Value {
     let answer = app.on(id, "group_join", "u").await;
     before.await.unwrap().unwrap();
     answer
+}
+
+async fn pages_are_the_list_while_members_come_and_go(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let id = app.create("admin").await;
+    // Nobody has left so far: everybody stands at his number.
+    let numbers = TestApp::numbers(backend, 1_800);
+    for sql in [
+        format!(
+            "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT {id}, 'u' || n, n, 1 FROM {numbers} AS s \
+             WHERE n > 1"
+        ),
+        format!("DELETE FROM membership_blocks WHERE group_id = {id}"),
+        format!(
+            "INSERT INTO membership_blocks SELECT {id}, place / 512, count(*) FROM memberships GROUP BY place / 512"
+        ),
+        format!("UPDATE groups SET last_place = 1800, members = 1800 WHERE id = {id}"),
+    ] {
+        app.execute(&sql).await;
+    }
+    app.is_consistent().await;
+    let mut all = app.members(id).await;
+    assert_eq!(all.len(), 1_800);
+    // Each page is asked for again and again, before and after others, so that what is remembered of one change must
+    // not be believed after the next.
+    const SIZE: usize = 120;
+    let are_right = async |all: &[String], pages: &[usize]| {
+        for &page in pages {
+            let expected = all.chunks(SIZE).nth(page - 1).unwrap_or_default();
+            assert_eq!(app.page(id, page, SIZE).await, expected, "page {page}");
+        }
+    };
+    are_right(&all, &[15, 6, 7, 5, 14, 16]).await;
+    for step in 0..12 {
+        if step % 3 == 2 {
+            let late = format!("late{step}");
+            app.join(id, &late).await;
+            all.push(late);
+        } else {
+            // From anywhere, and the last one too.
+            let at = [1_790, 3, 700, 1_100][step % 4].min(all.len() - 1);
+            assert_eq!(app.on(id, "group_quit", &all.remove(at)).await["ret"], "ok");
+        }
+        // Twice: as it is found, and as it is remembered, also by the page before.
+        are_right(&all, &[6, 7, 8, 15, 6, 8, 9, 14, 15, 16]).await;
+    }
+    assert_eq!(app.members(id).await, all);
+    app.is_consistent().await;
+    // Where two become one, one leaves.
+    app.execute(&format!("UPDATE memberships SET joined_at = {} WHERE uid = '{}'", i64::MAX, all[20])).await;
+    app.rekey("op", &all[10], &all[20], Stamp(i64::MAX - 1)).await;
+    let kept = app.members(id).await;
+    assert_eq!(kept.len(), all.len() - 1);
+    are_right(&kept, &[6, 7, 8, 15]).await;
+    app.stop().await;
 }
 
 async fn a_group_that_is_gone_has_no_list_while_its_members_are_swept_away(backend: Backend) {
