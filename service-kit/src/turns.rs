@@ -69,6 +69,21 @@ impl<K: Hash + Eq + Ord + Clone> Turns<K> {
         Ok(taken)
     }
 
+    /// The turn of all these things if nobody has one or waits for one.
+    pub fn take_if_free(&self, keys: impl IntoIterator<Item = K>) -> Option<Taken<'_, K>> {
+        let mut taken = Taken { _turns: Vec::new(), _places: Vec::new() };
+        if !self.is_needed {
+            return Some(taken);
+        }
+        for key in keys.into_iter().collect::<BTreeSet<K>>() {
+            let turn = self.stand_in_line(&key);
+            taken._places.push(Place { turns: self, key });
+            // It goes to whoever waits, and is not free in between.
+            taken._turns.push(turn.try_lock_owned().ok()?);
+        }
+        Some(taken)
+    }
+
     fn stand_in_line(&self, key: &K) -> Arc<tokio::sync::Mutex<()>> {
         let mut lines = self.lines();
         let line = lines.entry(key.clone()).or_default();
@@ -117,6 +132,25 @@ mod tests {
         assert_eq!(most.load(Ordering::Relaxed), 1);
         assert_eq!(turns.lines().keys().copied().collect::<Vec<_>>(), ["other"]);
         drop(held);
+        assert!(turns.lines().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_free_is_taken_at_once_and_what_is_not_is_left() {
+        let turns = Turns::new(true);
+        let both = turns.take_if_free([1, 2]).unwrap();
+        for keys in [vec![1], vec![2], vec![0, 1], vec![2, 3]] {
+            assert!(turns.take_if_free(keys.clone()).is_none(), "{keys:?}");
+        }
+        let waits = turns.take([2]);
+        tokio::pin!(waits);
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        drop(both);
+        // Whoever waits is next.
+        assert!(turns.take_if_free([2]).is_none());
+        drop(turns.take_if_free([1]).unwrap());
+        drop(waits.await.unwrap());
+        drop(turns.take_if_free([2]).unwrap());
         assert!(turns.lines().is_empty());
     }
 

@@ -180,21 +180,18 @@ remark = excluded.remark, source = excluded.source;
     )
 }
 
-/// The memberships of [`Signed::joins`] in its order, by pgbench's arithmetic; whoever is a member already is left one.
+/// The memberships of [`Signed::joins`] in its order, by pgbench's arithmetic.
 fn join(set: Set, people: u64) -> String {
     format!(
         "{NUMBER}\\set u :id % {people} + 1000001
 \\set g 2 + ((:id % {people}) * 7919 + :id / {people}) % {}
-SELECT EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'u' || :u) AS is_member, members
-FROM groups WHERE id = :g \\gset
-\\if not :is_member
 WITH taken AS (UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = :g AND members < 100000
+AND NOT EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'u' || :u)
 AND NOT EXISTS (SELECT 1 FROM memberships WHERE uid = 'u' || :u OFFSET 3999 LIMIT 1) RETURNING id, last_place),
 joined AS (INSERT INTO memberships (group_id, uid, place, joined_at)
 SELECT id, 'u' || :u, last_place, 1700000000000 FROM taken RETURNING group_id, place)
 INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / 512, 1 FROM joined
 ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1 RETURNING b.members;
-\\endif
 ",
         set.groups() - 1
     )

@@ -13,18 +13,29 @@ impl Core {
     /// Who is a member already is one afterwards.
     pub async fn join_group(&self, who: &Identity, id: GroupId) -> Result<()> {
         let uid = who.uid.as_str().to_owned();
-        // Asked before the group's row is taken: joining again is common, and full groups are popular.
+        let turns = [Changed::Joins(who.uid.clone()), Changed::Group(id)];
+        // Where nobody stands in line one statement does it all.
+        if self.is_joining_one_statement()
+            && let Some(_turn) = self.turns.take_if_free(turns.clone())
+            && self.join_one_of_few(id, uid.clone()).await?
+        {
+            return Ok(());
+        }
+        // Asked before waiting for the group's row: joining again is common, and full groups are popular.
         if self.is_member(id, &uid).await? {
             return Ok(());
         }
-        let _turn = self.turns.take([Changed::Joins(who.uid.clone()), Changed::Group(id)]).await?;
-        match self.join(id, uid.clone()).await {
+        let _turn = self.turns.take(turns).await?;
+        if self.join_one_of_few(id, uid.clone()).await? {
+            return Ok(());
+        }
+        match self.join_counted(id, uid.clone()).await {
+            // By another call of his, a moment ago.
             Err(e) if e.code() == Code::AlreadyMember => {
-                // By another call of his, a moment ago.
                 let is_member = self.is_member(id, &uid).await?;
                 if is_member { Ok(()) } else { Err(Error::from(Code::Busy).because(e.chain())) }
             }
-            joined => joined.map(|()| self.outbox.wake(GROUP)),
+            joined => joined,
         }
     }
 
@@ -39,32 +50,37 @@ impl Core {
         Ok(standing.is_member)
     }
 
-    async fn join(&self, id: GroupId, uid: String) -> Result<()> {
-        let (now, has_provider) = (self.clock.now(), self.has_provider);
-        let (max_members, max_groups) = (self.max_members, self.max_groups_per_user);
-        let name = uid.clone();
-        let join = move |conn: &mut DbConn, few: Option<i64>| -> Result<bool> {
-            let joined = store::join(conn, id, &name, max_members, few, now).or_conflict(Code::AlreadyMember)?;
-            if joined && has_provider {
-                enqueue(conn, &member_intent(id, &name), now)?;
-            }
-            Ok(joined)
-        };
-        // Whoever has fewer memberships cannot come to the limit, and need not be locked to be counted.
-        let few = max_groups - UNDER_WAY;
-        if few > 0 {
-            let join = join.clone();
-            let one_of_few = move |conn: &mut DbConn| join(conn, Some(few));
-            // Where its connection is lost it is not repeated; whoever was told so joins again, and is a member.
-            let is_one_statement = !has_provider && !self.db.has_one_writer();
-            let joined = match is_one_statement {
-                true => self.db.write(one_of_few).await?,
-                false => self.db.transaction(one_of_few).await?,
-            };
-            if joined {
-                return Ok(());
-            }
+    fn is_joining_one_statement(&self) -> bool {
+        !self.has_provider && !self.db.has_one_writer()
+    }
+
+    /// `false` where he has memberships not far below the limit, or is a member, or there is no room or no group.
+    async fn join_one_of_few(&self, id: GroupId, uid: String) -> Result<bool> {
+        // Whoever has fewer cannot come to the limit, and need not be locked to be counted.
+        let few = self.max_groups_per_user - UNDER_WAY;
+        if few <= 0 {
+            return Ok(false);
         }
+        let join = self.joining(id, uid);
+        let join = move |conn: &mut DbConn| join(conn, Some(few));
+        // Where its connection is lost it is not repeated; whoever was told so joins again, and is a member.
+        let joined = match self.is_joining_one_statement() {
+            true => self.db.write(join).await,
+            false => self.db.transaction(join).await,
+        };
+        match joined {
+            Err(e) if e.code() == Code::AlreadyMember => Ok(false),
+            Ok(true) => {
+                self.outbox.wake(GROUP);
+                Ok(true)
+            }
+            joined => joined,
+        }
+    }
+
+    /// With his memberships counted one join after another.
+    async fn join_counted(&self, id: GroupId, uid: String) -> Result<()> {
+        let (max_groups, join) = (self.max_groups_per_user, self.joining(id, uid.clone()));
         let join_counted = move |conn: &mut DbConn| {
             // Before the group's row, so that nobody waits for the group because of us.
             store::lock_user(conn, &uid)?;
@@ -79,7 +95,21 @@ impl Core {
                 Some(_) => Err(Code::GroupFull.into()),
             }
         };
-        self.db.transaction(join_counted).await
+        self.db.transaction(join_counted).await?;
+        self.outbox.wake(GROUP);
+        Ok(())
+    }
+
+    /// A join by whoever has fewer memberships than it is told.
+    fn joining(&self, id: GroupId, uid: String) -> impl Fn(&mut DbConn, Option<i64>) -> Result<bool> + Send + use<> {
+        let (now, max_members, has_provider) = (self.clock.now(), self.max_members, self.has_provider);
+        move |conn, few| {
+            let joined = store::join(conn, id, &uid, max_members, few, now).or_conflict(Code::AlreadyMember)?;
+            if joined && has_provider {
+                enqueue(conn, &member_intent(id, &uid), now)?;
+            }
+            Ok(joined)
+        }
     }
 
     /// The owner cannot quit, only dismiss.

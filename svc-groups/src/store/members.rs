@@ -53,7 +53,7 @@ fn count(conn: &mut DbConn, sql: &str, uid: &str, limit: i64) -> QueryResult<i64
 
 /// Gives a user the next place in a group that has fewer than `max_members`, if he has fewer than `few` memberships (1
 /// at least; `None`: however many); `false` where not, or there is no such group. Whoever is a member already violates
-/// a unique key.
+/// a unique key; on PostgreSQL `false` and nothing taken, unless he became one at the same time.
 pub fn join(
     conn: &mut DbConn,
     id: GroupId,
@@ -72,6 +72,7 @@ pub fn join(
         "WITH taken AS (
             UPDATE groups SET members = members + 1, last_place = last_place + 1
             WHERE id = $1 AND members < $2
+                AND NOT EXISTS (SELECT 1 FROM memberships WHERE group_id = $1 AND uid = $3)
                 AND NOT EXISTS (SELECT 1 FROM memberships WHERE uid = $3 OFFSET $4 LIMIT 1)
             RETURNING id, last_place
         ), joined AS (

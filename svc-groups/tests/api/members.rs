@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
 use shared_models::Stamp;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 on_both! {
     parallel_joins_and_quits_of_one_user_leave_true_counts
@@ -15,6 +15,7 @@ on_both! {
     a_join_that_has_to_wait_for_a_dismissal_finds_no_group
     a_join_that_has_to_wait_for_the_last_place_finds_the_group_full
     a_join_that_has_to_wait_for_the_same_join_is_one_with_it
+    whoever_is_a_member_and_whoever_finds_no_room_wait_for_nobody
     a_group_that_is_gone_has_no_list_while_its_members_are_swept_away
 }
 
@@ -117,6 +118,33 @@ async fn a_join_that_has_to_wait_for_the_same_join_is_one_with_it(backend: Backe
     );
     assert_eq!(join_behind(&app, id, same).await, json!({"ret": "ok", "reason": ""}));
     assert_eq!(app.members(id).await, ["admin", "u"]);
+    app.is_consistent().await;
+    app.stop().await;
+}
+
+async fn whoever_is_a_member_and_whoever_finds_no_room_wait_for_nobody(backend: Backend) {
+    let app = TestApp::start_with(backend, |_, settings| settings.max_members = 2).await;
+    let id = app.create("admin").await;
+    app.join(id, "u").await;
+    for uid in ["u", "late"] {
+        app.groups(uid).await;
+    }
+    // By another replica, which holds the group.
+    let db = app.db.clone();
+    let held = actix_web::rt::spawn(async move {
+        db.transaction(move |conn| {
+            conn.batch_execute(&format!("UPDATE groups SET name = 'held' WHERE id = {id}"))?;
+            std::thread::sleep(Duration::from_millis(1_500));
+            Ok(())
+        })
+        .await
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let began = Instant::now();
+    assert_eq!(app.on(id, "group_join", "u").await, json!({"ret": "ok", "reason": ""}));
+    assert_eq!(app.on(id, "group_join", "late").await["reason"], "the group is full");
+    assert!(began.elapsed() < Duration::from_millis(1_000), "{:?}", began.elapsed());
+    held.await.unwrap().unwrap();
     app.is_consistent().await;
     app.stop().await;
 }

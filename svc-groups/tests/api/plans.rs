@@ -73,8 +73,8 @@ const BY_KEY: [&str; 9] = [
 
 /// What group_join says to PostgreSQL, all in one.
 const JOIN: &str = "WITH taken AS (UPDATE groups SET members = members + 1, last_place = last_place + 1 WHERE id = 1 \
-     AND members < 100000 AND NOT EXISTS (SELECT 1 FROM memberships WHERE uid = 'u7' OFFSET 3999 LIMIT 1) \
-     RETURNING id, last_place), joined AS (INSERT INTO memberships (group_id, uid, place, joined_at) \
+     AND members < 100000 AND NOT EXISTS (SELECT 1 FROM memberships WHERE group_id = 1 AND uid = 'u7') AND \
+     NOT EXISTS (SELECT 1 FROM memberships WHERE uid = 'u7' OFFSET 3999 LIMIT 1) RETURNING id, last_place), joined AS (INSERT INTO memberships (group_id, uid, place, joined_at) \
      SELECT id, 'u7', last_place, 1 FROM taken RETURNING group_id, place) \
      INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / 512, 1 FROM joined \
      ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1 RETURNING b.members";
