@@ -123,17 +123,17 @@ async fn a_join_that_has_to_wait_for_the_same_join_is_one_with_it(backend: Backe
 }
 
 async fn whoever_is_a_member_and_whoever_finds_no_room_wait_for_nobody(backend: Backend) {
-    let app = TestApp::start_with(backend, |_, settings| settings.max_members = 2).await;
-    let id = app.create("admin").await;
-    app.join(id, "u").await;
-    for uid in ["u", "late"] {
-        app.groups(uid).await;
+    let app = TestApp::start_with(backend, |_, settings| settings.max_members = 3).await;
+    let (open, full) = (app.create("admin").await, app.create("admin").await);
+    for (id, uid) in [(open, "u"), (full, "u"), (full, "other")] {
+        app.join(id, uid).await;
     }
-    // By another replica, which holds the group.
+    app.groups("late").await;
+    // By another replica, which holds the groups.
     let db = app.db.clone();
     let held = actix_web::rt::spawn(async move {
         db.transaction(move |conn| {
-            conn.batch_execute(&format!("UPDATE groups SET name = 'held' WHERE id = {id}"))?;
+            conn.batch_execute("UPDATE groups SET name = 'held'")?;
             std::thread::sleep(Duration::from_millis(1_500));
             Ok(())
         })
@@ -141,8 +141,8 @@ async fn whoever_is_a_member_and_whoever_finds_no_room_wait_for_nobody(backend: 
     });
     tokio::time::sleep(Duration::from_millis(200)).await;
     let began = Instant::now();
-    assert_eq!(app.on(id, "group_join", "u").await, json!({"ret": "ok", "reason": ""}));
-    assert_eq!(app.on(id, "group_join", "late").await["reason"], "the group is full");
+    assert_eq!(app.on(open, "group_join", "u").await, json!({"ret": "ok", "reason": ""}));
+    assert_eq!(app.on(full, "group_join", "late").await["reason"], "the group is full");
     assert!(began.elapsed() < Duration::from_millis(1_000), "{:?}", began.elapsed());
     held.await.unwrap().unwrap();
     app.is_consistent().await;
