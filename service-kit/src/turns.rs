@@ -186,5 +186,6 @@ mod tests {
         let turns = Turns::new(false);
         let _held = turns.take([1]).await.unwrap();
         drop(tokio::time::timeout(Duration::from_secs(1), turns.take([1])).await.unwrap().unwrap());
+        drop(turns.take_if_free([1]).unwrap());
     }
 }

@@ -88,6 +88,10 @@ impl Calls {
         Ok(self.in_turn(1)?.remove(0))
     }
 
+    pub fn most(&self) -> u64 {
+        self.most
+    }
+
     /// So many requests one after the other, and the bodies of their answers.
     pub fn in_turn(&self, count: usize) -> Result<Vec<String>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

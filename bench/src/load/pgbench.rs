@@ -19,16 +19,18 @@ pub struct Pgbench {
     script: PathBuf,
     /// What `:base` begins at, so that what is new stays new from run to run.
     base: Cell<u64>,
+    /// So many numbers are good.
+    most: u64,
     pub clients: u64,
 }
 
 impl Pgbench {
-    /// `script` may count with `:base` (this run's first number), `:client_id` and `:step`.
-    pub fn new(folder: &Path, port: u16, database: &str, name: &str, script: &str) -> Result<Self> {
+    /// `script` may count with `:base` (this run's first number), `:client_id` and `:step`, up to `most`.
+    pub fn new(folder: &Path, port: u16, database: &str, name: &str, script: &str, most: u64) -> Result<Self> {
         let file = folder.join(format!("{name}.pgbench"));
         fs::write(&file, script)?;
         let (folder, database, base) = (folder.to_owned(), database.to_owned(), Cell::new(0));
-        Ok(Self { folder, port, database, script: file, base, clients: CLIENTS })
+        Ok(Self { folder, port, database, script: file, base, most, clients: CLIENTS })
     }
 
     pub fn run(&self, pace: Pace, time: Duration) -> Result<Tally> {
@@ -66,6 +68,9 @@ impl Pgbench {
         tally.seconds = done / rate.max(1e-9);
         // Clients get on at different speeds.
         self.base.set(self.base.get() + (tally.answers / self.clients * 5 / 4 + 100) * self.clients);
+        if self.base.get() > self.most {
+            return Err(format!("there are only {} such transactions: shorten the run", self.most).into());
+        }
         Ok(tally)
     }
 

@@ -61,11 +61,11 @@ impl Stores {
         STORING.iter().try_for_each(|service| self.postgres.copy(&service.database(from), &service.database(to)))
     }
 
-    /// pgbench with a script against one of the databases.
-    fn pgbench(&self, plan: &Plan, database: &str, name: &str, script: &str, aim: Aim) -> Result<Side> {
-        let pgbench = Pgbench::new(&plan.folder, self.postgres.port, database, name, script)?;
+    /// pgbench with a script against one of the databases, of which there are only so many transactions.
+    fn pgbench(&self, plan: &Plan, database: &str, (name, script): (&str, &str), most: u64) -> Result<Side> {
+        let pgbench = Pgbench::new(&plan.folder, self.postgres.port, database, name, script, most)?;
         let cost = vec![("database", vec![self.postgres.tree()])];
-        Ok(Side { name: "pgbench".into(), load: Load::Pgbench(pgbench), cost, memory: Vec::new(), aim })
+        Ok(Side { name: "pgbench".into(), load: Load::Pgbench(pgbench), cost, memory: Vec::new(), aim: Aim::None })
     }
 
     /// A service asked directly or through the gateway; `trees` are those whose time and memory count.

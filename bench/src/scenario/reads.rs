@@ -69,7 +69,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
             sides: vec![
                 stores.side("service", calls.to(direct), behind.clone(), of_service),
                 stores.side("gateway", calls.to(door), services.trees(), of_gateway),
-                stores.pgbench(plan, &peer, name, &script(sql), Aim::None)?,
+                stores.pgbench(plan, &peer, (name, &script(sql)), u64::MAX)?,
             ],
         };
         contest.hold(plan, report)?;

@@ -51,7 +51,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
             sides: vec![
                 stores.side("service", calls.to(direct), behind, AIM),
                 stores.side("gateway", calls.to(door), services.trees(), Aim::None),
-                stores.pgbench(plan, &service.database("peer"), name, &script, Aim::None)?,
+                stores.pgbench(plan, &service.database("peer"), (name, &script), calls.most())?,
             ],
         };
         stores.postgres.checkpoint()?;

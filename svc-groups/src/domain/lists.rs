@@ -7,7 +7,7 @@ use service_kit::wire::Chunks;
 use service_kit::{Code, Kind, Result};
 use shared_models::internal::AccountKey;
 use shared_models::{GroupId, Uid};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use crate::store::lists::JoinedGroup;
 
@@ -50,19 +50,21 @@ impl Core {
     /// A page of a group's members, or all of them, with the group's name. All that can fail before the first byte has
     /// succeeded when this returns: the group is there and the first piece read.
     pub async fn list_members(&self, id: GroupId, page: Option<Page>) -> Result<(String, Chunks<MemberView>)> {
-        let known = page.and_then(|page| self.bookmarks.find(id, page.offset));
+        let now = Instant::now();
+        let known = page.and_then(|page| self.bookmarks.find(id, page.offset, now));
+        let bookmark = known.map(|known| known.bookmark);
         let piece = self
             .db
             .read(move |conn| {
                 let piece = match page {
-                    Some(page) => store::list_page(conn, id, page.offset, page.limit, known)?,
+                    Some(page) => store::list_page(conn, id, page.offset, page.limit, bookmark)?,
                     None => store::list_members(conn, id, 0, CHUNK)?,
                 };
                 Ok(piece.ok_or(Code::UnknownGroup)?)
             })
             .await?;
         if let Some(page) = page {
-            self.bookmarks.keep(id, page.offset, &piece);
+            self.bookmarks.keep(id, page.offset, &piece, known, now);
         }
         let Piece { name, members, .. } = piece;
         let last = last_of(&members, CHUNK).filter(|_| page.is_none());

@@ -14,14 +14,15 @@ impl Core {
     pub async fn join_group(&self, who: &Identity, id: GroupId) -> Result<()> {
         let uid = who.uid.as_str().to_owned();
         let turns = [Changed::Joins(who.uid.clone()), Changed::Group(id)];
-        // Where nobody stands in line one statement does it all.
-        if self.is_joining_one_statement()
+        // Where nobody stands in line one statement does it all. Whoever is a member, or finds the group full, takes
+        // nothing by it.
+        if self.joins_in_one_statement()
             && let Some(_turn) = self.turns.take_if_free(turns.clone())
             && self.join_one_of_few(id, uid.clone()).await?
         {
             return Ok(());
         }
-        // Asked before waiting for the group's row: joining again is common, and full groups are popular.
+        // Asked before standing in line: joining again is common, and full groups are popular.
         if self.is_member(id, &uid).await? {
             return Ok(());
         }
@@ -50,7 +51,7 @@ impl Core {
         Ok(standing.is_member)
     }
 
-    fn is_joining_one_statement(&self) -> bool {
+    fn joins_in_one_statement(&self) -> bool {
         !self.has_provider && !self.db.has_one_writer()
     }
 
@@ -64,7 +65,7 @@ impl Core {
         let join = self.joining(id, uid);
         let join = move |conn: &mut DbConn| join(conn, Some(few));
         // Where its connection is lost it is not repeated; whoever was told so joins again, and is a member.
-        let joined = match self.is_joining_one_statement() {
+        let joined = match self.joins_in_one_statement() {
             true => self.db.write(join).await,
             false => self.db.transaction(join).await,
         };
@@ -80,7 +81,8 @@ impl Core {
 
     /// With his memberships counted one join after another.
     async fn join_counted(&self, id: GroupId, uid: String) -> Result<()> {
-        let (max_groups, join) = (self.max_groups_per_user, self.joining(id, uid.clone()));
+        let (max_groups, max_members) = (self.max_groups_per_user, self.max_members);
+        let join = self.joining(id, uid.clone());
         let join_counted = move |conn: &mut DbConn| {
             // Before the group's row, so that nobody waits for the group because of us.
             store::lock_user(conn, &uid)?;
@@ -92,7 +94,9 @@ impl Core {
                 None => Err(Code::UnknownGroup.into()),
                 Some(standing) if standing.is_member => Ok(()),
                 Some(_) if has_all => Err(Code::TooManyGroups.into()),
-                Some(_) => Err(Code::GroupFull.into()),
+                Some(standing) if standing.members >= max_members => Err(Code::GroupFull.into()),
+                // A moment ago there was no room, or he was a member.
+                Some(_) => Err(Code::Busy.into()),
             }
         };
         self.db.transaction(join_counted).await?;
@@ -100,7 +104,7 @@ impl Core {
         Ok(())
     }
 
-    /// A join by whoever has fewer memberships than it is told.
+    /// A join; of whoever has fewer memberships than this, where it is told a number.
     fn joining(&self, id: GroupId, uid: String) -> impl Fn(&mut DbConn, Option<i64>) -> Result<bool> + Send + use<> {
         let (now, max_members, has_provider) = (self.clock.now(), self.max_members, self.has_provider);
         move |conn, few| {

@@ -3,6 +3,7 @@
 use super::members::BLOCK;
 use super::schema::{groups, membership_blocks, memberships};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use service_kit::db::DbConn;
 use shared_models::GroupId;
 
@@ -29,7 +30,7 @@ pub struct Piece {
 /// How many of its places a group's members have left. Never fewer than before, as none is given twice; and as long as
 /// there are no more, whoever has number n keeps it: who joins comes behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gaps(i64);
+pub struct Gaps(pub i64);
 
 /// Where a page begins while the group has so many gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +74,13 @@ pub fn list_page(
 fn from_bookmark(conn: &mut DbConn, id: i64, known: Bookmark, limit: i64) -> QueryResult<Option<Piece>> {
     let Bookmark { gaps: Gaps(gaps), place } = known;
     let group = groups::table.find(id);
-    // Looked at once and before any member.
-    let holds = group.select(groups::last_place - groups::members).single_value().eq(gaps);
+    // A bound of the search: where the bookmark does not hold it is NULL, and neither database reads any member. A
+    // condition of its own SQLite would ask of each.
+    let holds = group.filter((groups::last_place - groups::members).eq(gaps));
+    let from = holds.select(place.into_sql::<BigInt>()).single_value();
     let rows: Vec<(i64, String, Option<String>)> = memberships::table
         .filter(memberships::group_id.eq(id))
-        .filter(memberships::place.ge(place))
-        .filter(holds)
+        .filter(memberships::place.nullable().ge(from))
         .order(memberships::place)
         .limit(limit)
         .select((memberships::place, memberships::uid, group.select(groups::name).single_value()))
@@ -90,9 +92,9 @@ fn from_bookmark(conn: &mut DbConn, id: i64, known: Bookmark, limit: i64) -> Que
 struct Passed {
     /// The group's, before the first was.
     gaps: Option<Gaps>,
-    /// From this place
+    /// The place that comes after the last of them.
     from: i64,
-    /// there are so many to skip.
+    /// How many are still to be passed over from there.
     skip: i64,
 }
 
