@@ -97,7 +97,7 @@ fn keep_pace(shared: &Shared, connections: usize) {
 
 fn work(calls: &Calls, connections: usize, shared: &Arc<Shared>) -> Result<Tally> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let open = try_join_all((0..connections).map(|_| Line::open(calls.address, calls.protocol)));
+    let open = open(calls, connections, shared.pace);
     let opened = runtime.block_on(async { tokio::time::timeout(GRACE, open).await });
     // Also where that failed: the others wait here.
     shared.barrier.wait();
@@ -119,6 +119,29 @@ fn work(calls: &Calls, connections: usize, shared: &Arc<Shared>) -> Result<Tally
     let mut tally = Rc::try_unwrap(tally).map_err(|_held| "a connection is still busy")?.into_inner();
     tally.seconds = begun.elapsed().as_secs_f64();
     Ok(tally)
+}
+
+/// Connections, one after the other, each with an answer before the time begins: a server with a short queue of those
+/// that it has not accepted yet (ejabberd's is 5) drops what comes all at once, and the kernel sends it again after
+/// seconds.
+async fn open(calls: &Calls, connections: usize, pace: Pace) -> Result<Vec<Line>> {
+    let mut lines = Vec::with_capacity(connections);
+    while lines.len() < connections {
+        let mut line = Line::open(calls.address, calls.protocol).await?;
+        // Of what is counted none is made besides.
+        if !matches!(pace, Pace::Count(_)) {
+            let mut request = Vec::new();
+            (calls.render)(calls.number(), &mut request);
+            let first = line.exchange(&request).await.and_then(|answer| calls.check(&answer));
+            if first.is_err() && calls.patient {
+                tokio::time::sleep(PATIENCE.1).await;
+                continue;
+            }
+            first?;
+        }
+        lines.push(line);
+    }
+    Ok(lines)
 }
 
 /// One connection's part of a run.
