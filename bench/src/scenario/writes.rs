@@ -189,12 +189,9 @@ WITH taken AS (UPDATE groups SET members = members + 1, last_place = last_place 
 AND NOT EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'u' || :u)
 AND NOT EXISTS (SELECT 1 FROM memberships WHERE uid = 'u' || :u OFFSET 3999 LIMIT 1) RETURNING id, last_place),
 joined AS (INSERT INTO memberships (group_id, uid, place, joined_at)
-SELECT id, 'u' || :u, last_place, 1700000000000 FROM taken RETURNING group_id, place),
-counted AS (INSERT INTO membership_blocks AS b (group_id, block, members)
-SELECT group_id, place / 512, 1 FROM joined
-ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1 RETURNING 1)
-SELECT EXISTS (SELECT 1 FROM counted), EXISTS (SELECT 1 FROM memberships WHERE group_id = :g AND uid = 'u' || :u), members
-FROM groups WHERE id = :g;
+SELECT id, 'u' || :u, last_place, 1700000000000 FROM taken RETURNING group_id, place)
+INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / 512, 1 FROM joined
+ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1 RETURNING b.members;
 ",
         set.groups() - 1
     )

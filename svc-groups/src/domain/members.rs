@@ -2,8 +2,7 @@
 
 use super::provider::{GROUP, SYNC, member_intent, sync_intent};
 use super::{Changed, Core};
-use crate::store::groups::{self, Standing};
-use crate::store::members::{self as store, Joined};
+use crate::store::{groups, members as store};
 use service_kit::db::{DbConn, OrCode};
 use service_kit::outbox::enqueue;
 use service_kit::{Code, Error, Result};
@@ -15,27 +14,23 @@ impl Core {
     pub async fn join_group(&self, who: &Identity, id: GroupId) -> Result<()> {
         let uid = who.uid.as_str().to_owned();
         let turns = [Changed::Joins(who.uid.clone()), Changed::Group(id)];
-        // Where nobody stands in line one statement does it all. Whoever is a member, or finds the group full, waits for
-        // nobody by it; in a transaction, or in the line before the one writer, he would.
+        // Where nobody stands in line one statement does it all. Whoever is a member, or finds the group full, takes
+        // nothing by it.
         if self.joins_in_one_statement()
-            && let Some(few) = self.few()
             && let Some(_turn) = self.turns.take_if_free(turns.clone())
+            && self.join_one_of_few(id, uid.clone()).await?
         {
-            match self.join_one_of_few(id, uid.clone(), few).await {
-                Ok(Joined::Yes) => return Ok(()),
-                Ok(Joined::No(standing)) if self.settles(standing.as_ref())? => return Ok(()),
-                // Looked at again.
-                Ok(Joined::No(_)) => {}
-                Err(e) if e.code() == Code::AlreadyMember => {}
-                Err(e) => return Err(e),
-            }
+            return Ok(());
         }
         // Asked before standing in line: joining again is common, and full groups are popular.
         if self.is_member(id, &uid).await? {
             return Ok(());
         }
         let _turn = self.turns.take(turns).await?;
-        match self.join(id, uid.clone()).await {
+        if self.join_one_of_few(id, uid.clone()).await? {
+            return Ok(());
+        }
+        match self.join_counted(id, uid.clone()).await {
             // By another call of his, a moment ago.
             Err(e) if e.code() == Code::AlreadyMember => {
                 let is_member = self.is_member(id, &uid).await?;
@@ -47,50 +42,41 @@ impl Core {
 
     /// Fails where he is none and there is no room for him.
     async fn is_member(&self, id: GroupId, uid: &str) -> Result<bool> {
-        let uid = uid.to_owned();
+        let (uid, max_members) = (uid.to_owned(), self.max_members);
         let standing = self.db.read(move |conn| Ok(groups::find_standing(conn, id, &uid)?)).await?;
-        self.settles(standing.as_ref())
-    }
-
-    /// Whether he need not join, being a member. Fails where he cannot.
-    fn settles(&self, standing: Option<&Standing>) -> Result<bool> {
         let standing = standing.ok_or(Code::UnknownGroup)?;
-        if !standing.is_member && standing.members >= self.max_members {
+        if !standing.is_member && standing.members >= max_members {
             return Err(Code::GroupFull.into());
         }
         Ok(standing.is_member)
-    }
-
-    async fn join(&self, id: GroupId, uid: String) -> Result<()> {
-        if let Some(few) = self.few()
-            && let Joined::Yes = self.join_one_of_few(id, uid.clone(), few).await?
-        {
-            return Ok(());
-        }
-        self.join_counted(id, uid).await
     }
 
     fn joins_in_one_statement(&self) -> bool {
         !self.has_provider && !self.db.has_one_writer()
     }
 
-    /// Whoever has fewer memberships than this cannot come to the limit, and need not be locked to be counted.
-    fn few(&self) -> Option<i64> {
-        Some(self.max_groups_per_user - UNDER_WAY).filter(|few| *few > 0)
-    }
-
-    async fn join_one_of_few(&self, id: GroupId, uid: String, few: i64) -> Result<Joined> {
+    /// `false` where he has memberships not far below the limit, or is a member, or there is no room or no group.
+    async fn join_one_of_few(&self, id: GroupId, uid: String) -> Result<bool> {
+        // Whoever has fewer cannot come to the limit, and need not be locked to be counted.
+        let few = self.max_groups_per_user - UNDER_WAY;
+        if few <= 0 {
+            return Ok(false);
+        }
         let join = self.joining(id, uid);
         let join = move |conn: &mut DbConn| join(conn, Some(few));
         // Where its connection is lost it is not repeated; whoever was told so joins again, and is a member.
         let joined = match self.joins_in_one_statement() {
-            true => self.db.write(join).await?,
-            false => self.db.transaction(join).await?,
+            true => self.db.write(join).await,
+            false => self.db.transaction(join).await,
         };
-        if let Joined::Yes = joined {
-            self.outbox.wake(GROUP);
+        match joined {
+            Err(e) if e.code() == Code::AlreadyMember => Ok(false),
+            Ok(true) => {
+                self.outbox.wake(GROUP);
+                Ok(true)
+            }
+            joined => joined,
         }
-        Ok(joined)
     }
 
     /// With his memberships counted one join after another.
@@ -101,7 +87,7 @@ impl Core {
             // Before the group's row, so that nobody waits for the group because of us.
             store::lock_user(conn, &uid)?;
             let has_all = has_as_many(conn, &uid, max_groups)?;
-            if !has_all && let Joined::Yes = join(conn, None)? {
+            if !has_all && join(conn, None)? {
                 return Ok(());
             }
             match groups::find_standing(conn, id, &uid)? {
@@ -119,13 +105,11 @@ impl Core {
     }
 
     /// A join; of whoever has fewer memberships than this, where it is told a number.
-    fn joining(&self, id: GroupId, uid: String) -> impl Fn(&mut DbConn, Option<i64>) -> Result<Joined> + Send + use<> {
+    fn joining(&self, id: GroupId, uid: String) -> impl Fn(&mut DbConn, Option<i64>) -> Result<bool> + Send + use<> {
         let (now, max_members, has_provider) = (self.clock.now(), self.max_members, self.has_provider);
         move |conn, few| {
             let joined = store::join(conn, id, &uid, max_members, few, now).or_conflict(Code::AlreadyMember)?;
-            if let Joined::Yes = joined
-                && has_provider
-            {
+            if joined && has_provider {
                 enqueue(conn, &member_intent(id, &uid), now)?;
             }
             Ok(joined)

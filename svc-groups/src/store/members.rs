@@ -2,13 +2,12 @@
 //! dismissed group from gaining members.
 
 use super::AT_ONCE;
-use super::groups::{Standing, find_standing};
 use super::schema::{groups, membership_blocks, memberships};
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::query_dsl::methods::FilterDsl;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Text};
 use service_kit::db::{DbConn, Prepared};
 use service_kit::on_backend;
 use shared_models::{GroupId, Stamp};
@@ -52,15 +51,9 @@ fn count(conn: &mut DbConn, sql: &str, uid: &str, limit: i64) -> QueryResult<i64
     Ok(Prepared(query).row(conn)?.map_or(0, |Counted { n }| n))
 }
 
-/// What became of a join.
-pub enum Joined {
-    Yes,
-    /// How he stood to the group when it was looked at; `None`: there is no such group.
-    No(Option<Standing>),
-}
-
-/// Gives a user the next place in a group that has fewer than `max_members`, if he is none of them and has fewer than
-/// `few` memberships (1 at least; `None`: however many). Whoever becomes one at the same time violates a unique key.
+/// Gives a user the next place in a group that has fewer than `max_members`, if he has fewer than `few` memberships (1
+/// at least; `None`: however many); `false` where not, or there is no such group. Whoever is a member already violates
+/// a unique key; on PostgreSQL `false` and nothing taken, unless he became one at the same time.
 pub fn join(
     conn: &mut DbConn,
     id: GroupId,
@@ -68,13 +61,11 @@ pub fn join(
     max_members: i64,
     few: Option<i64>,
     now: Stamp,
-) -> QueryResult<Joined> {
+) -> QueryResult<bool> {
     let too_many = few.map_or(i64::MAX, |few| few - 1);
     let DbConn::Pg(c) = conn else {
-        let Some(place) = take_place(conn, id, uid, max_members, too_many)? else {
-            return find_standing(conn, id, uid).map(Joined::No);
-        };
-        return insert_membership(conn, id, uid, place, now).map(|()| Joined::Yes);
+        let Some(place) = take_place(conn, id, uid, max_members, too_many)? else { return Ok(false) };
+        return insert_membership(conn, id, uid, place, now).map(|()| true);
     };
     // In one statement: the group's row is held for no round trip, and all who join wait for it.
     let sql = sql_query(
@@ -87,31 +78,13 @@ pub fn join(
         ), joined AS (
             INSERT INTO memberships (group_id, uid, place, joined_at) SELECT id, $3, last_place, $5 FROM taken
             RETURNING group_id, place
-        ), counted AS (
-            INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / $6, 1 FROM joined
-            ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1 RETURNING 1
         )
-        SELECT EXISTS (SELECT 1 FROM counted) AS has_joined,
-            EXISTS (SELECT 1 FROM memberships WHERE group_id = $1 AND uid = $3) AS was_member, members
-        FROM groups WHERE id = $1",
+        INSERT INTO membership_blocks AS b (group_id, block, members) SELECT group_id, place / $6, 1 FROM joined
+        ON CONFLICT (group_id, block) DO UPDATE SET members = b.members + 1 RETURNING b.members AS n",
     );
     let sql = sql.bind::<BigInt, _>(id.0).bind::<BigInt, _>(max_members).bind::<Text, _>(uid);
     let sql = sql.bind::<BigInt, _>(too_many).bind::<BigInt, _>(now.0).bind::<BigInt, _>(BLOCK);
-    Ok(match Prepared(sql).row::<Outcome, _>(c)? {
-        Some(Outcome { has_joined: true, .. }) => Joined::Yes,
-        outcome => Joined::No(outcome.map(|o| Standing { is_member: o.was_member, members: o.members })),
-    })
-}
-
-/// Of a join on PostgreSQL; but for the first as it was before.
-#[derive(QueryableByName)]
-struct Outcome {
-    #[diesel(sql_type = Bool)]
-    has_joined: bool,
-    #[diesel(sql_type = Bool)]
-    was_member: bool,
-    #[diesel(sql_type = BigInt)]
-    members: i64,
+    Ok(Prepared(sql).row::<Counted, _>(c)?.is_some())
 }
 
 /// Counts one more member and gives him the next place; `None` where [`join`] does not.
@@ -124,8 +97,7 @@ fn take_place(
 ) -> QueryResult<Option<i64>> {
     let mine = FilterDsl::filter(memberships::table, memberships::uid.eq(uid));
     let last = QueryDsl::select(mine, memberships::id).offset(too_many).limit(1);
-    let is_member = exists(memberships::table.find((id, uid)));
-    let may = groups::members.lt(max_members).and(not(is_member)).and(not(exists(last)));
+    let may = groups::members.lt(max_members).and(not(exists(last)));
     let group = QueryDsl::filter(groups::table.find(id), may);
     let next = (groups::members.eq(groups::members + 1), groups::last_place.eq(groups::last_place + 1));
     Prepared(diesel::update(group).set(next).returning(groups::last_place)).row(conn)
