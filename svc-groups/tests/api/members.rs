@@ -40,16 +40,13 @@ async fn parallel_joins_and_quits_of_one_user_leave_true_counts(backend: Backend
     Rc::into_inner(app).unwrap().stop().await;
 }
 
-async fn pages_are_the_list_wherever_members_left_gaps(backend: Backend) {
-    let app = TestApp::start(backend).await;
-    let id = app.create("admin").await;
-    // 12,000 places: of the first half every third and two whole blocks are empty, of the second half nearly all; past the
-    // API, like their counts.
-    let numbers = TestApp::numbers(backend, 12_000);
+/// Past the API: the places from 2 to `last` that are among `which` have members, and the counts say so.
+async fn fill(app: &TestApp, backend: Backend, id: i64, last: usize, which: &str) {
+    let numbers = TestApp::numbers(backend, last);
     for sql in [
         format!(
             "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT {id}, 'u' || n, n, 1 FROM {numbers} AS s \
-             WHERE n > 1 AND n % 3 > 0 AND n / 512 NOT IN (2, 3) AND (n < 6000 OR n % 100 = 1)"
+             WHERE n > 1 AND {which}"
         ),
         format!("DELETE FROM membership_blocks WHERE group_id = {id}"),
         format!(
@@ -57,12 +54,19 @@ async fn pages_are_the_list_wherever_members_left_gaps(backend: Backend) {
              GROUP BY place / 512"
         ),
         format!(
-            "UPDATE groups SET last_place = 12000, members = (SELECT count(*) FROM memberships WHERE group_id = {id}) \
+            "UPDATE groups SET last_place = {last}, members = (SELECT count(*) FROM memberships WHERE group_id = {id}) \
              WHERE id = {id}"
         ),
     ] {
         app.execute(&sql).await;
     }
+}
+
+async fn pages_are_the_list_wherever_members_left_gaps(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let id = app.create("admin").await;
+    // 12,000 places: of the first half every third and two whole blocks are empty, of the second half nearly all.
+    fill(&app, backend, id, 12_000, "n % 3 > 0 AND n / 512 NOT IN (2, 3) AND (n < 6000 OR n % 100 = 1)").await;
     // Some leave and some come through the API.
     for n in [2, 511, 513, 2560, 2999] {
         app.on(id, "group_quit", &format!("u{n}")).await;
@@ -172,20 +176,7 @@ async fn pages_are_the_list_while_members_come_and_go(backend: Backend) {
     let app = TestApp::start(backend).await;
     let id = app.create("admin").await;
     // Nobody has left so far: everybody stands at his number.
-    let numbers = TestApp::numbers(backend, 1_800);
-    for sql in [
-        format!(
-            "INSERT INTO memberships (group_id, uid, place, joined_at) SELECT {id}, 'u' || n, n, 1 FROM {numbers} AS s \
-             WHERE n > 1"
-        ),
-        format!("DELETE FROM membership_blocks WHERE group_id = {id}"),
-        format!(
-            "INSERT INTO membership_blocks SELECT {id}, place / 512, count(*) FROM memberships GROUP BY place / 512"
-        ),
-        format!("UPDATE groups SET last_place = 1800, members = 1800 WHERE id = {id}"),
-    ] {
-        app.execute(&sql).await;
-    }
+    fill(&app, backend, id, 1_800, "n > 0").await;
     app.is_consistent().await;
     let mut all = app.members(id).await;
     assert_eq!(all.len(), 1_800);
